@@ -1,0 +1,185 @@
+"""What the catalogue knows of a model: facts with their sources. It knows nothing of machines."""
+
+from typing import Literal
+
+import msgspec
+
+
+class CataloguedFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of an artifact, in the order in which the engine takes them."""
+
+    name: str
+    """The file's own name, without folders."""
+    size_bytes: int
+    size_exact: bool
+    """False for a size that its source printed in rounded form: it serves planning, never verification."""
+    sha256: str | None = None
+    """None where no source gives one: the first download pins it."""
+
+
+class HubOrigin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the files lie on a model hub."""
+
+    repository: str
+    revision: str | None
+    """Commit id; None where no source gives one."""
+    paths: tuple[str, ...]
+    """Path in the repository of each file of the artifact, in the same order."""
+
+
+class PackagePiece(msgspec.Struct, frozen=True, kw_only=True):
+    """One wheel that holds a model file or a piece of one."""
+
+    distribution: str
+    version: str
+    wheel_sha256: str
+    wheel_bytes: int
+    member: str
+    """Path inside the wheel."""
+
+
+class PackageOrigin(msgspec.Struct, frozen=True, kw_only=True):
+    """A model inside wheels: the members, one after the other, are the artifact's one file."""
+
+    pieces: tuple[PackagePiece, ...]
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """One quantised form of a model that can be installed."""
+
+    quant: str
+    publisher: str
+    """Who made the files: the model's own publisher or a named quantiser."""
+    files: tuple[CataloguedFile, ...]
+    hub: HubOrigin | None = None
+    package: PackageOrigin | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """All files together."""
+        return sum(file.size_bytes for file in self.files)
+
+    @property
+    def size_exact(self) -> bool:
+        """Whether every file's size is exact."""
+        return all(file.size_exact for file in self.files)
+
+    @property
+    def pinned(self) -> bool:
+        """Whether every file's SHA-256 is known before the first byte arrives."""
+        return all(file.sha256 for file in self.files)
+
+
+class Cache(msgspec.Struct, frozen=True):
+    """One part of the KV cache. Source: llama.cpp dry runs (see MemoryCurve)."""
+
+    bytes_per_cell: int
+    max_cells: int | None = None
+    """Cap of a sliding-window cache."""
+    ratio: int | None = None
+    """Cells are context tokens over this, for compressed caches."""
+
+
+class StateCurve(msgspec.Struct, frozen=True):
+    """Exact size of the attention and recurrent state for one KV type."""
+
+    caches: tuple[Cache, ...]
+    recurrent_bytes: int
+
+
+class MemoryCurve(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine allocates beside the weights, as it reported in no_alloc dry runs.
+
+    The dry runs had a batch of 512 tokens, one sequence, flash attention on and no full-size window caches.
+    """
+
+    engine: str
+    """Engine and version that gave the figures."""
+    f16: StateCurve
+    q8_0: StateCurve
+    compute_upper: tuple[tuple[int, int], ...]
+    """Pairs (context tokens, bytes): no measured compute buffer up to that context was larger."""
+    output_bytes: int
+
+
+class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
+    """What the model was made for; None where no source says."""
+
+    chat: bool | None = None
+    reasoning: bool | None = None
+    tools: bool | None = None
+    vision: bool | None = None
+    audio: bool | None = None
+    code: bool | None = None
+    """True only for models that specialise in code."""
+
+
+class Licence(msgspec.Struct, frozen=True, kw_only=True):
+    """Under which terms the weights come."""
+
+    id: str
+    """SPDX identifier, or LicenseRef-… where there is none."""
+    restrictions: str | None
+    """Notable limits in one sentence."""
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """One model and the files it comes in."""
+
+    id: str
+    name: str
+    """As its publisher writes it."""
+    family: str
+    publisher: str
+    country: str
+    licence: Licence
+    release_date: str | None
+    """ISO date."""
+    parameters_total: int
+    parameters_active: int
+    """Parameters used per token; equal to the total for dense models."""
+    architecture: str
+    """llama.cpp's name for it."""
+    context_tokens: int
+    """Longest context it was trained for."""
+    capabilities: Capabilities
+    memory: MemoryCurve
+    artifacts: tuple[Artifact, ...]
+    sources: tuple[str, ...]
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """A known model that cannot be installed, and why."""
+
+    id: str
+    name: str
+    reason: str
+
+
+class Catalog(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole catalogue, as one file."""
+
+    schema: Literal["landfast.catalog/1"]
+    dated: str
+    """ISO date of the newest fact."""
+    engine: str
+    """Engine version that the memory curves belong to."""
+    models: tuple[Model, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+__all__ = [
+    "Artifact",
+    "Cache",
+    "Capabilities",
+    "Catalog",
+    "CataloguedFile",
+    "HubOrigin",
+    "LeftOut",
+    "Licence",
+    "MemoryCurve",
+    "Model",
+    "PackageOrigin",
+    "PackagePiece",
+    "StateCurve",
+]

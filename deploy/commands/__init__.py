@@ -1,0 +1,1 @@
+"""One module per verb: takes a request, returns one result."""

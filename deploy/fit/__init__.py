@@ -1,0 +1,1 @@
+"""What a model takes, how fast it will be, and which one is best here."""

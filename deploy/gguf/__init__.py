@@ -1,0 +1,1 @@
+"""GGUF files: what their header says, and whether it holds together, before native code sees them."""

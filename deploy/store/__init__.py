@@ -1,0 +1,1 @@
+"""Where model files are kept: content-addressed, verified, all or nothing."""

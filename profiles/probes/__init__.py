@@ -1,0 +1,1 @@
+"""One module per source of facts: a gatherer and a pure parser."""
