@@ -132,28 +132,33 @@ class Text(msgspec.Struct, frozen=True, tag=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of one generation. Tokens and their times are the engine's own counters."""
+    """Figures of one generation. Evaluated tokens and their seconds are the engine's own counters."""
 
     prompt_tokens: int
     reused_tokens: int
+    """Tokens of the prompt that were still in memory from the turn before."""
     answer_tokens: int
-    prompt_s: float
-    answer_s: float
+    prompt_eval_tokens: int
+    prompt_eval_s: float
+    decode_tokens: int
+    """One less than the answer's as a rule: the first token comes out of reading the prompt."""
+    decode_s: float
     first_token_s: float
     """From receipt of the request to the first token drawn."""
+    total_s: float
     memory_bytes: int
     """Resident memory of the engine process at the end."""
     peak_memory_bytes: int
 
     @property
-    def answer_tok_s(self) -> float:
-        """Decode speed; 0 where no token was decoded."""
-        return self.answer_tokens / self.answer_s if self.answer_s > 0 else 0.0
+    def decode_tok_s(self) -> float:
+        """Speed of writing; 0 where no token was decoded."""
+        return self.decode_tokens / self.decode_s if self.decode_s > 0 else 0.0
 
     @property
     def prompt_tok_s(self) -> float:
-        """Prompt reading speed; 0 where nothing had to be read."""
-        return (self.prompt_tokens - self.reused_tokens) / self.prompt_s if self.prompt_s > 0 else 0.0
+        """Speed of reading the prompt; 0 where nothing had to be read."""
+        return self.prompt_eval_tokens / self.prompt_eval_s if self.prompt_eval_s > 0 else 0.0
 
 
 class Done(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -168,6 +173,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     """The request could not be carried out; the process lives on."""
 
     message: str
+    hint: str = ""
 
 
 Event = Ready | Loading | Loaded | Rehearsed | Reading | Text | Done | Failed
@@ -210,5 +216,5 @@ class Channel:
         return bytes(received)
 
 
-request_decoder: Final = msgspec.msgpack.Decoder(Request)
-event_decoder: Final = msgspec.msgpack.Decoder(Event)
+request_decoder: Final[msgspec.msgpack.Decoder[Request]] = msgspec.msgpack.Decoder(Request)
+event_decoder: Final[msgspec.msgpack.Decoder[Event]] = msgspec.msgpack.Decoder(Event)

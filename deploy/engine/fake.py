@@ -1,0 +1,115 @@
+"""An engine that answers from a script, for tests of everything above the seam."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from deploy.engine.protocol import (
+    Done,
+    Event,
+    Generate,
+    Loaded,
+    LoadPlan,
+    Reading,
+    Ready,
+    Rehearsed,
+    Stats,
+    Text,
+)
+from deploy.errors import EngineFailed
+
+
+class FakeEngine:
+    """Opens sessions that give the same answer, word by word, at a chosen speed."""
+
+    def __init__(
+        self, answer: str = "Because nothing leaves.", *, tok_s: float = 0.0, dies_after: int | None = None
+    ) -> None:
+        """Answer with `answer`; `tok_s` 0 is as fast as possible; `dies_after` words it fails once."""
+        self.answer = answer
+        self.tok_s = tok_s
+        self.dies_after = dies_after
+        self.opened: list[tuple[tuple[Path, ...], LoadPlan]] = []
+
+    def open(self, files: Sequence[Path], plan: LoadPlan, on_loading: Callable[[float], None]) -> "FakeSession":
+        """Load nothing, and remember that it was asked."""
+        self.opened.append((tuple(files), plan))
+        on_loading(1.0)
+        return FakeSession(self, plan)
+
+    def rehearse(self, files: Sequence[Path], plan: LoadPlan) -> Rehearsed:
+        """Give figures in proportion to the file and the context."""
+        return Rehearsed(
+            weights_bytes=sum(file.stat().st_size for file in files),
+            state_bytes=plan.context_tokens * 1024,
+            compute_bytes=32 << 20,
+            output_bytes=1 << 20,
+        )
+
+
+class FakeSession:
+    """One scripted conversation partner."""
+
+    def __init__(self, engine: FakeEngine, plan: LoadPlan) -> None:
+        """Be ready at once."""
+        self.ready = Ready(engine="fake engine", sealed=False)
+        self.loaded = Loaded(
+            description="fake model",
+            context_tokens=plan.context_tokens,
+            has_chat_template=True,
+            load_s=0.0,
+            memory_bytes=1 << 20,
+        )
+        self.requests: list[Generate] = []
+        self.closed = False
+        self._engine = engine
+        self._cancelled = threading.Event()
+
+    def generate(self, request: Generate) -> Iterator[Event]:
+        """Give the answer word by word."""
+        self.requests.append(request)
+        self._cancelled.clear()
+        started = time.perf_counter()
+        asked = sum(len(message.content.split()) for message in request.messages) or 1
+        yield Reading(asked, asked, 0)
+        count = 0
+        for count, word in enumerate(self._engine.answer.split(" "), 1):
+            if self._wait():
+                break
+            if count == self._engine.dies_after:
+                self._engine.dies_after = None
+                raise EngineFailed("The engine process was killed (SIGKILL) while it answered.", hint="Try again.")
+            yield Text(word if count == 1 else f" {word}")
+        yield Done(
+            reason="cancelled" if self._cancelled.is_set() else "stop",
+            stats=_stats(asked, count, time.perf_counter() - started),
+        )
+
+    def cancel(self) -> None:
+        """Stop before the next word."""
+        self._cancelled.set()
+
+    def close(self) -> None:
+        """Be closed."""
+        self.closed = True
+
+    def _wait(self) -> bool:
+        pause = 1 / self._engine.tok_s if self._engine.tok_s else 0.0
+        return self._cancelled.wait(pause) if pause else self._cancelled.is_set()
+
+
+def _stats(asked: int, count: int, seconds: float) -> Stats:
+    return Stats(
+        prompt_tokens=asked,
+        reused_tokens=0,
+        answer_tokens=count,
+        prompt_eval_tokens=asked,
+        prompt_eval_s=0.001,
+        decode_tokens=count,
+        decode_s=seconds,
+        first_token_s=0.001,
+        total_s=seconds,
+        memory_bytes=1 << 20,
+        peak_memory_bytes=1 << 20,
+    )
