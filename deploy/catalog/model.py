@@ -132,6 +132,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     family: str
     publisher: str
     country: str
+    hub_repository: str | None = None
+    """The publisher's own repository of the unquantised weights; people know models by it."""
     licence: Licence
     release_date: str | None
     """ISO date."""

