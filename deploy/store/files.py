@@ -1,0 +1,158 @@
+"""Files that are on the disk when a function returns, and a full or read-only disk told in a sentence."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from deploy.errors import LandfastError, NotEnoughSpace, NotWritable
+from deploy.sources.base import Progress, Report
+from deploy.store.records import Identity, identity_of
+
+TEMPORARY: Final = ".new-"
+"""How the name of a file begins that is not yet complete."""
+
+_PIECE_BYTES: Final = 8 * 2**20
+_BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever the file system's own block size
+_FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_WINDOWS: Final = os.name == "nt"
+
+
+@contextlib.contextmanager
+def disk_errors(place: Path) -> Iterator[None]:
+    """Turn what the operating system refuses at `place` into NotEnoughSpace or NotWritable."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, place) from error
+
+
+def explain(error: OSError, place: Path) -> LandfastError:
+    """The error that says what the system's error number means for the user."""
+    if error.errno in _FULL:
+        return NotEnoughSpace(
+            f"The disk that holds {place} is full, or your share of it is.",
+            hint="Free some space, or set LANDFAST_HOME to a folder on a larger disk, and run the command again.",
+        )
+    if error.errno == errno.EFBIG:
+        return NotEnoughSpace(
+            f"The file system that holds {place} does not take a file of this size.",
+            hint="Set LANDFAST_HOME to a folder on another disk.",
+        )
+    return NotWritable(
+        f"Landfast cannot use {place}: {error.strerror or error}.",
+        hint="Make the folder writable for you, or set LANDFAST_HOME to one that is.",
+    )
+
+
+def human_bytes(count: int) -> str:
+    """A size for a sentence, in decimal units as disks are sold."""
+    if count >= 10**9:
+        return f"{count / 10**9:.1f} GB"
+    return f"{count / 10**6:.1f} MB"
+
+
+def sha256_of(path: Path, text: str, report: Report) -> tuple[str, Identity]:
+    """Hash a file and say how far that is; the identity is the one from before the first byte was read."""
+    digest = hashlib.sha256()
+    buffer = bytearray(_PIECE_BYTES)
+    view = memoryview(buffer)
+    with path.open("rb", buffering=0) as file:
+        seen = identity_of(os.fstat(file.fileno()))
+        done = 0
+        while count := file.readinto(buffer):
+            digest.update(view[:count])
+            done += count
+            report(Progress(step="verify", text=text, done_bytes=done, total_bytes=seen.size_bytes))
+    return digest.hexdigest(), seen
+
+
+def identity(path: Path) -> Identity | None:
+    """The identity of a file; None where there is no plain file."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return identity_of(status) if stat.S_ISREG(status.st_mode) else None
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file's bytes are on the disk."""
+    descriptor = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until a folder's names are on the disk. Windows has no such call and needs none."""
+    if not _WINDOWS:
+        sync_file(path)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Put a small file in place in one step: a reader sees the old one or the new one, also after a power cut."""
+    descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
+    fresh = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.chmod(0o644)
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def place(source: Path, target: Path) -> None:
+    """Move a verified file to its place, read-only. One that lies there gives way: its bytes are older knowledge."""
+    if _WINDOWS and target.exists():
+        target.chmod(0o644)
+    source.replace(target)
+    target.chmod(0o444)
+
+
+def delete(path: Path) -> int:
+    """Delete a file if it is there and say how many bytes that frees."""
+    try:
+        freed = path.lstat().st_size
+        if _WINDOWS:
+            path.chmod(0o644)
+        path.unlink()
+    except FileNotFoundError:
+        return 0
+    return freed
+
+
+def delete_tree(folder: Path) -> int:
+    """Delete a folder if it is there and say how many bytes that frees."""
+    freed = tree_bytes(folder)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(folder)
+    return freed
+
+
+def tree_bytes(folder: Path) -> int:
+    """What the files under a folder take on the disk; holes in them do not count."""
+    total = 0
+    for base, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += _taken_bytes((Path(base) / name).lstat())
+    return total
+
+
+def _taken_bytes(status: os.stat_result) -> int:
+    """The bytes that a file occupies: its length, or less where parts of it were never written."""
+    blocks = getattr(status, "st_blocks", None)
+    return status.st_size if blocks is None else min(status.st_size, blocks * _BLOCK_BYTES)

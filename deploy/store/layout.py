@@ -1,0 +1,159 @@
+"""Where things lie in the store, and what keeps two processes apart in it."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from deploy.sources.base import Progress, Report
+from deploy.store.files import TEMPORARY, delete, delete_tree, sync_folder, write_durably
+from deploy.store.locks import hold
+from deploy.store.records import entry_name
+
+_SHA256: Final = re.compile(rb"[0-9a-f]{64}")
+_PUBLISH_WAIT_S: Final = 120.0  # publishing renames a few files; only a stuck disk takes this long
+
+
+class Move(msgspec.Struct, frozen=True):
+    """One verified file on its way from the staging folder to its place among the blobs."""
+
+    staged: str
+    """Path inside the staging folder."""
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The folders of one store. All lie on one file system, so that a rename is atomic."""
+
+    root: Path
+
+    @property
+    def blobs(self) -> Path:
+        """Verified files, each named by its SHA-256."""
+        return self.root / "blobs" / "sha256"
+
+    @property
+    def models(self) -> Path:
+        """One lock file for each installed model."""
+        return self.root / "models"
+
+    @property
+    def quarantine(self) -> Path:
+        """Files that were found altered; nothing loads from here."""
+        return self.root / "quarantine"
+
+    @property
+    def staged(self) -> Path:
+        """What installs in progress, or interrupted ones, have brought so far."""
+        return self.root / "staging"
+
+    def record(self, model_id: str) -> Path:
+        """The lock file of a model."""
+        return self.models / f"{entry_name(model_id)}.json"
+
+    def staging(self, key: str) -> Path:
+        """The folder of one install: the source's files, and the journal while they are moved."""
+        return self.staged / entry_name(key)
+
+    def incoming(self, key: str) -> Path:
+        """Where a source puts its files. It is the source's alone."""
+        return self.staging(key) / "files"
+
+    def journal(self, key: str) -> Path:
+        """The list of moves in progress. It is there only while files are moved."""
+        return self.staging(key) / "journal.json"
+
+    def create(self) -> None:
+        """Make the folders that are not there yet."""
+        for folder in (self.blobs, self.models, self.staged):
+            folder.mkdir(parents=True, exist_ok=True)
+        for folder in (self.root, self.blobs.parent):
+            sync_folder(folder)
+
+    @contextlib.contextmanager
+    def key_lock(self, key: str, report: Report, wait_s: float) -> Iterator[None]:
+        """Be the only one who installs or removes this model."""
+        with hold(self.root / "locks" / f"{entry_name(key)}.lock", f"works on {key}", report, wait_s):
+            yield
+
+    @contextlib.contextmanager
+    def store_lock(self) -> Iterator[None]:
+        """Be the only one who moves blobs and lock files. Held for moments only."""
+        # No key begins with an underscore.
+        with hold(self.root / "locks" / "_store.lock", "changes the store", _silent, _PUBLISH_WAIT_S):
+            yield
+
+    def named_blobs(self, *, journals: bool) -> set[str]:
+        """Every hash that a lock file speaks of, readable or damaged; with `journals`, also those on the move."""
+        papers = [*self.models.glob("*.json"), *(self.staged.glob("*/journal.json") if journals else ())]
+        return {found.decode() for paper in papers for found in _SHA256.findall(_content(paper))}
+
+    def orphans(self, *, journals: bool) -> tuple[Path, ...]:
+        """Blobs that no lock file speaks of; with `journals`, only those that no move in progress speaks of either."""
+        named = self.named_blobs(journals=journals)
+        return tuple(blob for blob in self.blobs.glob("*") if blob.name not in named)
+
+    def collect(self) -> int:
+        """Delete the orphans, under the store lock, and say how many bytes that frees.
+
+        One that is in use on Windows stays for the next time.
+        """
+        freed = 0
+        for path in (*self.orphans(journals=True), *self.models.glob(f"{TEMPORARY}*")):
+            with contextlib.suppress(PermissionError):
+                freed += delete(path)
+        return freed
+
+    def plan_moves(self, key: str, files: tuple[Path, ...], hashes: tuple[str, ...]) -> tuple[Move, ...]:
+        """Write down, durably, which staged files are about to become blobs."""
+        home = self.incoming(key)
+        pairs = zip(files, hashes, strict=True)
+        moves = tuple(Move(file.relative_to(home).as_posix(), sha256) for file, sha256 in pairs)
+        write_durably(self.journal(key), msgspec.json.encode(moves))
+        return moves
+
+    def undo(self, key: str) -> None:
+        """Bring files of an install that was cut off in mid-move back to its staging folder, under the store lock.
+
+        Files that an installed model has come to share stay where they are.
+        """
+        journal = self.journal(key)
+        if not journal.exists():
+            return
+        shared = self.named_blobs(journals=False)
+        for move in _moves(journal):
+            blob, home = self.blobs / move.sha256, self.incoming(key) / move.staged
+            if blob.exists() and not home.exists() and move.sha256 not in shared:
+                blob.chmod(0o644)
+                home.parent.mkdir(parents=True, exist_ok=True)
+                blob.replace(home)
+        journal.unlink()
+
+    def drop_staging(self, key: str) -> int:
+        """Delete all that an install has brought so far, under the store lock, and say how many bytes that frees."""
+        return delete_tree(self.staging(key)) + self.collect()
+
+
+def _silent(_: Progress) -> None:
+    """A report that nobody reads."""
+
+
+def _moves(journal: Path) -> tuple[Move, ...]:
+    """What a journal lists; nothing when the disk has lost it, so that a new install is not in its way."""
+    try:
+        return msgspec.json.decode(journal.read_bytes(), type=tuple[Move, ...])
+    except msgspec.DecodeError:
+        return ()
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes; none for a file that another process has just deleted."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""

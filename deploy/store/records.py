@@ -1,0 +1,176 @@
+"""What the store writes down about an installed model, and how it reads that back."""
+
+import datetime as dt
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from deploy.errors import UsageError
+
+SCHEMA: Final = "landfast.installed/1"
+
+_ENTRY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(:[A-Za-z0-9._+-]+)?")
+_ENTRY_LENGTH: Final = 200  # a file system takes 255 bytes, and the store adds an ending
+
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+Size = Annotated[int, msgspec.Meta(ge=0)]
+Name = Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """What the file system said of a blob when it was last hashed: while it says the same, the bytes are the same.
+
+    The change time is in it because, unlike the modification time, a program cannot set it back.
+    """
+
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+
+class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of an installed model, in the order in which the engine takes them."""
+
+    name: Name
+    """The file's own name; in the store it lies under its SHA-256."""
+    sha256: Sha256
+    size_bytes: Size
+    pinned: Literal["catalogue", "first-use"]
+    """Who promised the hash: the catalogue, or nobody before the first download."""
+    identity: Identity | None = None
+
+
+class Description(msgspec.Struct, frozen=True, kw_only=True):
+    """What the installer knows of a model, beside its files."""
+
+    id: Annotated[str, msgspec.Meta(pattern=rf"\A{_ENTRY.pattern}\Z")]
+    """model-id:QUANT."""
+    model_id: Name
+    name: str
+    quant: str
+    publisher: str
+    """Who made the files."""
+    architecture: str
+    licence: str
+    source: str
+    """Where the files came from, as a sentence."""
+    chat_template_sha256: Sha256 | None = None
+    """None for a model without a chat template."""
+
+
+class Installed(Description, frozen=True, kw_only=True):
+    """The lock file of one installed model."""
+
+    schema: Literal["landfast.installed/1"] = SCHEMA
+    files: Annotated[tuple[StoredFile, ...], msgspec.Meta(min_length=1)]
+    installed_at: dt.datetime
+    """UTC."""
+    verified_at: dt.datetime
+    """When all files were last hashed and found right. UTC."""
+
+    @property
+    def size_bytes(self) -> int:
+        """All files together."""
+        return sum(file.size_bytes for file in self.files)
+
+
+class Damaged(msgspec.Struct, frozen=True, kw_only=True):
+    """A lock file that cannot be understood. The other models are not touched by it."""
+
+    id: str
+    """As far as the file's name tells."""
+    path: str
+    reason: str
+    hint: str
+
+
+class Pin(msgspec.Struct, frozen=True, kw_only=True):
+    """What was promised of a file before it arrived. None for what nobody promised."""
+
+    name: str
+    size_bytes: int | None = None
+    sha256: str | None = None
+
+
+class _Header(msgspec.Struct):
+    """The one field that every version of a lock file has."""
+
+    schema: str
+
+
+def entry_name(model_id: str) -> str:
+    """The name under which the store files things of a model: safe on every file system, and reversible.
+
+    Raises UsageError for an id that could lead out of the store or that no file system would take.
+    """
+    if not _ENTRY.fullmatch(model_id) or len(model_id) > _ENTRY_LENGTH:
+        raise UsageError(
+            f"{model_id!r} is not the id of a model.",
+            hint="An id looks like qwen3-8b:Q4_K_M: letters, digits, dots, hyphens and one colon.",
+        )
+    return model_id.replace(":", "@")
+
+
+def entry_id(entry: str) -> str:
+    """The id that an entry's name was made from."""
+    return entry.replace("@", ":")
+
+
+def now() -> dt.datetime:
+    """The time, as lock files write it."""
+    return dt.datetime.now(dt.UTC).replace(microsecond=0)
+
+
+def identity_of(status: os.stat_result) -> Identity:
+    """The identity in what the file system says of a file."""
+    return Identity(
+        size_bytes=status.st_size, mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns, inode=status.st_ino
+    )
+
+
+def encode(record: Installed) -> bytes:
+    """The lock file's contents, made to be read by people too."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+
+def read_record(path: Path) -> Installed | Damaged:
+    """Read one lock file. One that is broken is an answer, not an error; one that is gone is FileNotFoundError."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        return _damaged(path, f"it cannot be read ({error.strerror or error})")
+    try:
+        record = msgspec.json.decode(raw, type=Installed)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return _damaged(path, _reason(raw, str(error)))
+    if entry_name(record.id) != path.stem:
+        return _damaged(path, f"it speaks of another model, {record.id}")
+    return record
+
+
+def _damaged(path: Path, reason: str) -> Damaged:
+    """A damaged lock file and its cure."""
+    model_id = entry_id(path.stem)
+    return Damaged(
+        id=model_id,
+        path=str(path),
+        reason=f"The lock file of {model_id} cannot be used: {reason}.",
+        hint=f"Run `landfast install {model_id}` to write it anew, or `landfast remove {model_id}`.",
+    )
+
+
+def _reason(raw: bytes, detail: str) -> str:
+    """Why a lock file was not understood; another version of Landfast is told from damage."""
+    try:
+        schema = msgspec.json.decode(raw, type=_Header).schema
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return "it is empty" if not raw.strip(b"\0 \n") else detail[:1].lower() + detail[1:]
+    if schema != SCHEMA:
+        return f"another version of Landfast wrote it ({schema})"
+    return detail[:1].lower() + detail[1:]

@@ -1,0 +1,164 @@
+"""The store: installed models, each file verified, each change all or nothing."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from deploy.errors import LandfastError, NotFound
+from deploy.sources.base import Progress, Report
+from deploy.store.checks import FileVerdict, examine, is_unchanged, problem, quarantine
+from deploy.store.files import delete, delete_tree, disk_errors, sync_folder, tree_bytes, write_durably
+from deploy.store.layout import Layout
+from deploy.store.records import Damaged, Installed, StoredFile, encode, entry_id, now, read_record
+from deploy.store.transaction import Transaction, open_transaction
+
+
+class Store:
+    """All models under one folder. Reading needs no lock and no right to write."""
+
+    def __init__(self, root: Path) -> None:
+        """Name the folder; nothing is made before the first transaction."""
+        self.root = root
+        self._layout = Layout(root)
+
+    def installed(self) -> tuple[Installed, ...]:
+        """Every model whose lock file can be read, by id."""
+        return tuple(record for record in self._records() if isinstance(record, Installed))
+
+    def damaged(self) -> tuple[Damaged, ...]:
+        """Every lock file that cannot be understood, with its cure."""
+        return tuple(record for record in self._records() if isinstance(record, Damaged))
+
+    def get(self, model_id: str) -> Installed | None:
+        """One installed model; None when it is not there or its lock file is damaged: installing cures both."""
+        return next((record for record in self.installed() if record.id == model_id), None)
+
+    def open_files(self, installed: Installed, report: Report) -> tuple[Path, ...]:
+        """The model's files for the engine, in order.
+
+        Costs no reading while the file system says that they are untouched; otherwise, as after a copy of the
+        store, they are hashed once. Raises NotFound, Incomplete or IntegrityError for what must not be loaded.
+        """
+        files = tuple(self._usable(installed, file, report) for file in installed.files)
+        if files != installed.files:
+            self._remember(msgspec.structs.replace(installed, files=files))
+        return tuple(self._layout.blobs / file.sha256 for file in files)
+
+    def verify(self, installed: Installed, report: Report) -> tuple[FileVerdict, ...]:
+        """Hash every file of a model. A bad one is moved aside, so that no load can use it."""
+        verdicts = tuple(examine(self._layout, file, report) for file in installed.files)
+        files = tuple(map(_confirmed, installed.files, verdicts))
+        if all(found.verdict == "ok" for found in verdicts):
+            self._remember(msgspec.structs.replace(installed, files=files, verified_at=now()))
+        return tuple(self._set_aside(found) for found in verdicts)
+
+    @contextlib.contextmanager
+    def transaction(
+        self, key: str, need_bytes: int, report: Report, *, wait_s: float = 3600.0
+    ) -> Iterator[Transaction]:
+        """Begin or continue to install a model; `key` is its id.
+
+        Waits at most `wait_s` for another process that works on the same model. Raises NotWritable or
+        NotEnoughSpace before the first byte; what an earlier try has staged counts. Without a commit the store
+        stays as it is, and what was staged waits for the next try.
+        """
+        layout = self._layout
+        with (
+            layout.key_lock(key, report, wait_s),
+            open_transaction(layout, key, need_bytes, report, lambda: self.get(key)) as transaction,
+        ):
+            yield transaction
+
+    def remove(self, model_id: str) -> int:
+        """Uninstall a model and say how many bytes that frees. Files that another model uses stay.
+
+        Raises NotFound for a model that is not installed, and NotWritable while it is being installed.
+        """
+        layout = self._layout
+        record = layout.record(model_id)
+        if not record.exists():
+            raise NotFound(f"{model_id} is not installed.", hint="Run `landfast list` to see what is.")
+        with layout.key_lock(model_id, _silent, 0), disk_errors(self.root), layout.store_lock():
+            delete(record)
+            sync_folder(layout.models)
+            return layout.drop_staging(model_id)
+
+    def staged_bytes(self) -> int:
+        """What no installed model needs: interrupted installs, files set aside, files that a crash left behind."""
+        layout = self._layout
+        with disk_errors(self.root):
+            orphaned = sum(path.stat().st_size for path in layout.orphans(journals=False))
+            return tree_bytes(layout.staged) + tree_bytes(layout.quarantine) + orphaned
+
+    def clear_staging(self, key: str | None = None) -> int:
+        """Delete what `staged_bytes` counts, or what one interrupted install left; say how many bytes that frees.
+
+        Without a key, installs that are running now are left alone; with one, NotWritable says that it runs.
+        """
+        if key is not None:
+            return self._clear(key)
+        with disk_errors(self.root):
+            keys = [entry_id(folder.name) for folder in self._layout.staged.glob("*")]
+            freed = delete_tree(self._layout.quarantine)
+        for staged in keys:
+            with contextlib.suppress(LandfastError):
+                freed += self._clear(staged)
+        if self.root.exists():
+            with disk_errors(self.root), self._layout.store_lock():
+                freed += self._layout.collect()
+        return freed
+
+    def _clear(self, key: str) -> int:
+        """Delete what one interrupted install left, files in mid-move included."""
+        with self._layout.key_lock(key, _silent, 0), disk_errors(self.root), self._layout.store_lock():
+            return self._layout.drop_staging(key)
+
+    def _records(self) -> Iterator[Installed | Damaged]:
+        """Read all lock files, by name. One that goes away meanwhile is not there."""
+        with disk_errors(self._layout.models):
+            for path in sorted(self._layout.models.glob("*.json")):
+                with contextlib.suppress(FileNotFoundError):
+                    yield read_record(path)
+
+    def _usable(self, installed: Installed, file: StoredFile, report: Report) -> StoredFile:
+        """A file that may be loaded, with its identity of now."""
+        if is_unchanged(self._layout, file):
+            return file
+        found = examine(self._layout, file, report)
+        if found.verdict == "ok":
+            return _confirmed(file, found)
+        self._set_aside(found)
+        raise problem(installed, found)
+
+    def _set_aside(self, found: FileVerdict) -> FileVerdict:
+        """Move a bad file to quarantine where the store can be written."""
+        if found.verdict not in {"altered", "short"}:
+            return found
+        with contextlib.suppress(OSError, LandfastError), self._layout.store_lock():
+            moved_to = quarantine(self._layout, found)
+            return msgspec.structs.replace(found, moved_to=str(moved_to) if moved_to else None)
+        return found
+
+    def _remember(self, installed: Installed) -> None:
+        """Write down new identities. In a store that cannot be written, the next load hashes again."""
+        with contextlib.suppress(OSError, LandfastError), self._layout.store_lock():
+            current = self.get(installed.id)
+            if current is not None and _bare(current) == _bare(installed):
+                write_durably(self._layout.record(installed.id), encode(installed))
+
+
+def _confirmed(file: StoredFile, found: FileVerdict) -> StoredFile:
+    """The file with the identity under which it was just found right."""
+    return msgspec.structs.replace(file, identity=found.identity) if found.verdict == "ok" else file
+
+
+def _bare(installed: Installed) -> Installed:
+    """The record without what changes while the model stays the same."""
+    files = tuple(msgspec.structs.replace(file, identity=None) for file in installed.files)
+    return msgspec.structs.replace(installed, files=files, verified_at=installed.installed_at)
+
+
+def _silent(_: Progress) -> None:
+    """A report that nobody reads."""

@@ -1,0 +1,199 @@
+"""One install: bytes are staged, checked and then put in place, all of them or none."""
+
+import contextlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from deploy.errors import Incomplete, IntegrityError, InvalidModel, LandfastError, NotEnoughSpace
+from deploy.sources.base import Report
+from deploy.store.files import (
+    delete,
+    delete_tree,
+    disk_errors,
+    human_bytes,
+    identity,
+    place,
+    sha256_of,
+    sync_file,
+    sync_folder,
+    tree_bytes,
+    write_durably,
+)
+from deploy.store.layout import Layout
+from deploy.store.records import Description, Installed, Pin, StoredFile, encode, now
+
+M = TypeVar("M")
+
+
+class Transaction:
+    """The right to install one model. It ends with the `with` block that gave it."""
+
+    def __init__(self, layout: Layout, key: str, report: Report, present: Installed | None) -> None:
+        """Take over the staging folder; the lock of the key is held."""
+        self._layout = layout
+        self._key = key
+        self._report = report
+        self.present = present
+        """What is installed under this key now: another process may have been faster."""
+        self.staging = layout.incoming(key)
+        """Where the source puts its files. What an interrupted try left there is still there."""
+
+    def commit(
+        self,
+        files: Sequence[Path],
+        pins: Sequence[Pin],
+        validate: Callable[[Sequence[Path]], M],
+        describe: Callable[[M], Description],
+    ) -> Installed:
+        """Check the staged files against their pins and the validator, and put them and the lock file in place.
+
+        Raises IntegrityError, Incomplete or InvalidModel, after which the bad bytes are gone, or NotEnoughSpace
+        or NotWritable, after which all of them are still staged. The store is then the old one.
+        """
+        stored = tuple(self._examined(path, pin, files) for path, pin in zip(files, pins, strict=True))
+        description = describe(self._validated(files, validate))
+        moment = now()
+        record = Installed(**msgspec.structs.asdict(description), files=stored, installed_at=moment, verified_at=moment)
+        with disk_errors(self._layout.root):
+            return self._publish(tuple(files), record)
+
+    def _examined(self, path: Path, pin: Pin, files: Sequence[Path]) -> StoredFile:
+        """Check one file. When it is bad it goes, and with it whatever could give the same bytes again."""
+        try:
+            size_bytes = _length(path, pin)
+            return self._hashed(path, pin, size_bytes)
+        except IntegrityError:
+            self._discard({file for file in files if file != path})
+            raise
+
+    def _hashed(self, path: Path, pin: Pin, size_bytes: int) -> StoredFile:
+        """Compare a file's hash with the catalogue's, or with that of the first use when that is still installed."""
+        with disk_errors(path.parent):
+            digest, _ = sha256_of(path, f"verify {pin.name}", self._report)
+        expected = pin.sha256 or self._first_use(pin.name)
+        if expected and digest != expected.lower():
+            raise _differs(pin, digest, expected, self._key)
+        return StoredFile(
+            name=pin.name,
+            sha256=digest,
+            size_bytes=size_bytes,
+            pinned="catalogue" if pin.sha256 else "first-use",
+        )
+
+    def _first_use(self, name: str) -> str | None:
+        """The hash that an unpinned file had when it was first installed."""
+        files = self.present.files if self.present else ()
+        return next((file.sha256 for file in files if file.name == name), None)
+
+    def _validated(self, files: Sequence[Path], validate: Callable[[Sequence[Path]], M]) -> M:
+        """What the validator finds in the files. After its refusal nothing of them stays."""
+        try:
+            return validate(files)
+        except (IntegrityError, InvalidModel):
+            self._discard(set())
+            raise
+
+    def _discard(self, keep: set[Path]) -> None:
+        """Delete all staged files but `keep`, so that the next try cannot build on a bad one."""
+        with disk_errors(self.staging):
+            for path in sorted(self.staging.rglob("*")):
+                if path not in keep and not (path.is_dir() and not path.is_symlink()):
+                    delete(path)
+
+    def _publish(self, files: tuple[Path, ...], record: Installed) -> Installed:
+        """Move the files and write the lock file. Before its rename the store is the old one, after it the new one."""
+        layout = self._layout
+        for path in files:
+            sync_file(path)
+        with layout.store_lock():
+            moves = layout.plan_moves(self._key, files, tuple(file.sha256 for file in record.files))
+            for path, move in zip(files, moves, strict=True):
+                place(path, layout.blobs / move.sha256)
+            sync_folder(layout.blobs)
+            final = _identified(layout, record)
+            write_durably(layout.record(record.id), encode(final))
+            with contextlib.suppress(OSError):  # the model is installed; what stays here is found by clear_staging
+                layout.drop_staging(self._key)
+        return final
+
+
+@contextlib.contextmanager
+def open_transaction(
+    layout: Layout, key: str, need_bytes: int, report: Report, present: Callable[[], Installed | None]
+) -> Iterator[Transaction]:
+    """Prepare the staging folder of a key whose lock is held, and tidy up however the block ends."""
+    with disk_errors(layout.root):
+        layout.create()
+        with layout.store_lock():
+            layout.undo(key)
+        layout.incoming(key).mkdir(parents=True, exist_ok=True)
+    _preflight(layout.incoming(key), need_bytes)
+    try:
+        yield Transaction(layout, key, report, present())
+    finally:
+        # What cannot be tidied now is tidied when the next transaction begins, and must not hide the first error.
+        with contextlib.suppress(OSError, LandfastError):
+            _tidy(layout, key)
+
+
+def _tidy(layout: Layout, key: str) -> None:
+    """Bring half-moved files back to staging, and drop a staging folder that holds nothing."""
+    if layout.journal(key).exists():
+        with layout.store_lock():
+            layout.undo(key)
+    if not any(path.is_file() or path.is_symlink() for path in layout.staging(key).rglob("*")):
+        delete_tree(layout.staging(key))
+
+
+def _preflight(staging: Path, need_bytes: int) -> None:
+    """Before the first byte: raise NotWritable or NotEnoughSpace where the files could not be staged."""
+    with disk_errors(staging):
+        probe = staging / ".writable"
+        probe.write_bytes(b"1")
+        probe.unlink()
+        missing = need_bytes - tree_bytes(staging)
+        free = shutil.disk_usage(staging).free
+    if missing > free:
+        raise NotEnoughSpace(
+            f"{human_bytes(missing)} are needed, and {staging} has {human_bytes(free)} free.",
+            hint="Free some space, choose a smaller model, or set LANDFAST_HOME to a folder on a larger disk.",
+        )
+
+
+def _length(path: Path, pin: Pin) -> int:
+    """The length of a staged file that may be what was promised."""
+    with disk_errors(path.parent):
+        if not os.path.lexists(path):
+            raise Incomplete(f"{pin.name} did not arrive.", hint="Run the command again.")
+        status = path.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        raise IntegrityError(f"{pin.name} is not a plain file.", hint="Use another source.")
+    if pin.size_bytes is None or status.st_size == pin.size_bytes:
+        return status.st_size
+    sentence = f"{pin.name} has {status.st_size:,} bytes instead of {pin.size_bytes:,}."
+    if status.st_size < pin.size_bytes:
+        raise Incomplete(sentence, hint="Run the command again to fetch it anew.")
+    raise IntegrityError(sentence, hint="Use another source: this one has another file.")
+
+
+def _differs(pin: Pin, digest: str, expected: str, key: str) -> IntegrityError:
+    """The error for a file whose hash is not the promised one."""
+    if pin.sha256:
+        cause = f"{pin.name} is not the file that the catalogue promises"
+        hint = "It was deleted. Run the command again; if the same comes back, use another source."
+    else:
+        cause = f"{pin.name} is not the file that was installed first"
+        hint = f"It was deleted. If the publisher has replaced the file, run `landfast remove {key}` and install again."
+    return IntegrityError(f"{cause}: its SHA-256 is {digest}, not {expected}.", hint=hint)
+
+
+def _identified(layout: Layout, record: Installed) -> Installed:
+    """The record with what the file system says of its blobs now."""
+    files = tuple(msgspec.structs.replace(file, identity=identity(layout.blobs / file.sha256)) for file in record.files)
+    return msgspec.structs.replace(record, files=files)
