@@ -76,6 +76,10 @@ class Engine(Protocol):
         """Say what a load would take. Raises EngineFailed."""
         ...
 
+    def describe(self) -> Ready:
+        """Start, say what this engine is, and end. Raises EngineFailed."""
+        ...
+
 
 class LlamaEngine:
     """The real engine: every session is a process of its own."""
@@ -94,6 +98,11 @@ class LlamaEngine:
         """Ask a process of its own, since a bad file may abort it."""
         with LlamaSession() as session:
             return session.rehearse(tuple(str(file) for file in files), plan)
+
+    def describe(self) -> Ready:
+        """Start a process, hear its name and end it."""
+        with LlamaSession() as session:
+            return session.ready
 
 
 class LlamaSession:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from deploy.engine.protocol import (
     Done,
@@ -18,6 +19,8 @@ from deploy.engine.protocol import (
     Text,
 )
 from deploy.errors import EngineFailed
+
+READY: Final = Ready(engine="fake engine", sealed=False)
 
 
 class FakeEngine:
@@ -47,13 +50,17 @@ class FakeEngine:
             output_bytes=1 << 20,
         )
 
+    def describe(self) -> Ready:
+        """Be the fake engine."""
+        return READY
+
 
 class FakeSession:
     """One scripted conversation partner."""
 
     def __init__(self, engine: FakeEngine, plan: LoadPlan) -> None:
         """Be ready at once."""
-        self.ready = Ready(engine="fake engine", sealed=False)
+        self.ready = READY
         self.loaded = Loaded(
             description="fake model",
             context_tokens=plan.context_tokens,

@@ -37,7 +37,7 @@ Availability = Callable[[Model, Artifact], tuple[bool, str]]
 
 def rank(catalog: Catalog, budget: Budget, workload: Workload, available: Availability) -> Ranking:
     """Take the best form of each model and order the models by quality."""
-    best = [_best_form(model, budget, workload, available) for model in catalog.models]
+    best = [best_form(model, budget, workload, available) for model in catalog.models]
     suited = sorted((c for c in best if _suits(c)), key=_points, reverse=True)
     refused = sorted((c for c in best if not _suits(c)), key=_points, reverse=True)
     chosen = _with_why(suited[0], _why_chosen(suited)) if suited else None
@@ -49,7 +49,7 @@ def rank(catalog: Catalog, budget: Budget, workload: Workload, available: Availa
     )
 
 
-def _best_form(model: Model, budget: Budget, workload: Workload, available: Availability) -> Ranked:
+def best_form(model: Model, budget: Budget, workload: Workload, available: Availability) -> Ranked:
     """The form of a model to show: one that suits, else one that fits, else the smallest; then the best of them."""
     return max(_forms(model, budget, workload, available), key=_form_order)
 

@@ -161,7 +161,7 @@ def _damaged(path: Path, reason: str) -> Damaged:
         id=model_id,
         path=str(path),
         reason=f"The lock file of {model_id} cannot be used: {reason}.",
-        hint=f"Run `landfast install {model_id}` to write it anew, or `landfast remove {model_id}`.",
+        hint=f"Run `landfast install {model_id}` to write it anew, or `landfast models remove {model_id}`.",
     )
 
 

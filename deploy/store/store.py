@@ -79,7 +79,7 @@ class Store:
         layout = self._layout
         record = layout.record(model_id)
         if not record.exists():
-            raise NotFound(f"{model_id} is not installed.", hint="Run `landfast list` to see what is.")
+            raise NotFound(f"{model_id} is not installed.", hint="Run `landfast models` to see what is.")
         with layout.key_lock(model_id, _silent, 0), disk_errors(self.root), layout.store_lock():
             delete(record)
             sync_folder(layout.models)

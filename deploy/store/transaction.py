@@ -189,7 +189,7 @@ def _differs(pin: Pin, digest: str, expected: str, key: str) -> IntegrityError:
         hint = "It was deleted. Run the command again; if the same comes back, use another source."
     else:
         cause = f"{pin.name} is not the file that was installed first"
-        hint = f"It was deleted. If the publisher has replaced the file, run `landfast remove {key}` and install again."
+        hint = f"It was deleted. If the publisher has replaced the file, run `landfast models remove {key}` and install again."
     return IntegrityError(f"{cause}: its SHA-256 is {digest}, not {expected}.", hint=hint)
 
 

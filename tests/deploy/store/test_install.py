@@ -97,7 +97,7 @@ def test_an_unpinned_file_is_pinned_by_its_first_use(store: Store) -> None:
     assert commit(store, ONE, unpinned).files[0].pinned == "first-use"
     with pytest.raises(IntegrityError, match="installed first") as caught:
         commit(store, TWO, unpinned)
-    assert f"landfast remove {KEY}" in caught.value.hint
+    assert f"landfast models remove {KEY}" in caught.value.hint
     assert loaded(store) == ONE
 
 

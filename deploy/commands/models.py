@@ -1,0 +1,146 @@
+"""`landfast models`: what is installed, whether it is whole, and taking it away."""
+
+import msgspec
+
+from deploy.catalog.model import Model
+from deploy.commands.context import Context
+from deploy.commands.targets import catalogued
+from deploy.errors import ExitCode, IntegrityError, NotFound
+from deploy.results import Problem, Result, info, warning
+from deploy.store.checks import FileVerdict
+from deploy.store.records import Damaged, Installed
+
+
+class ListData(msgspec.Struct, frozen=True, kw_only=True):
+    """All installed models, and lock files that cannot be read."""
+
+    installed: tuple[Installed, ...]
+    damaged: tuple[Damaged, ...]
+    store: str
+    used_bytes: int
+    """Distinct files of all installed models."""
+    staged_bytes: int
+    """What no installed model needs: interrupted installs and files that were set aside."""
+
+
+class ShowData(msgspec.Struct, frozen=True, kw_only=True):
+    """One installed model."""
+
+    installed: Installed
+    model: Model | None
+    """The catalogue's entry, without its list of forms; None for a file of the user's own."""
+    paths: tuple[str, ...]
+
+
+class Verification(msgspec.Struct, frozen=True, kw_only=True):
+    """What hashing found of one model."""
+
+    id: str
+    files: tuple[FileVerdict, ...]
+    whole: bool
+
+
+class VerifyData(msgspec.Struct, frozen=True, kw_only=True):
+    """What hashing found."""
+
+    models: tuple[Verification, ...]
+
+
+class RemoveData(msgspec.Struct, frozen=True, kw_only=True):
+    """What was taken away."""
+
+    id: str
+    freed_bytes: int
+
+
+def list_models(context: Context) -> Result[ListData]:
+    """List what is installed."""
+    store = context.store
+    installed, damaged = store.installed(), store.damaged()
+    sizes = {file.sha256: file.size_bytes for record in installed for file in record.files}
+    data = ListData(
+        installed=installed,
+        damaged=damaged,
+        store=str(store.root),
+        used_bytes=sum(sizes.values()),
+        staged_bytes=store.staged_bytes(),
+    )
+    return Result(
+        command="models",
+        data=data,
+        messages=tuple(warning(f"{record.reason} {record.hint}") for record in damaged),
+    )
+
+
+def show(context: Context, name: str) -> Result[ShowData]:
+    """Show one installed model. Raises NotFound, or IntegrityError when its files changed."""
+    installed = named(context, name)
+    paths = context.store.open_files(installed, context.report)
+    entry = catalogued(context, installed)
+    return Result(
+        command="models show",
+        data=ShowData(
+            installed=installed,
+            model=None if entry is None else msgspec.structs.replace(entry[0], artifacts=(entry[1],)),
+            paths=tuple(str(path) for path in paths),
+        ),
+    )
+
+
+def verify(context: Context, name: str | None) -> Result[VerifyData]:
+    """Hash the files of one model, or of all. What is wrong is set aside, so that nothing can load it."""
+    store = context.store
+    records = store.installed() if name is None else (named(context, name),)
+    found = tuple(_verified(context, record) for record in records)
+    bad = [verification for verification in found if not verification.whole]
+    if not bad:
+        return Result(command="models verify", data=VerifyData(models=found))
+    sentences = [file.sentence for verification in bad for file in verification.files if file.verdict != "ok"]
+    return Result(
+        command="models verify",
+        status="partial" if len(bad) < len(found) else "error",
+        changed=True,
+        data=VerifyData(models=found),
+        errors=tuple(
+            Problem(IntegrityError.code, sentence, f"Run `landfast install {bad[0].id}` to repair it.")
+            for sentence in sentences
+        ),
+        exit_code=ExitCode.INTEGRITY,
+    )
+
+
+def remove(context: Context, name: str) -> Result[RemoveData]:
+    """Take one installed model away. Raises NotFound."""
+    record_id = _removable(context, name)
+    freed = context.store.remove(record_id)
+    return Result(
+        command="models remove",
+        changed=True,
+        data=RemoveData(id=record_id, freed_bytes=freed),
+        messages=(info(f"{record_id} is removed."),),
+    )
+
+
+def named(context: Context, name: str) -> Installed:
+    """An installed model by its id, or by its model id where that is enough. Raises NotFound."""
+    wanted = name.lower()
+    records = context.store.installed()
+    matches = [r for r in records if r.id.lower() == wanted] or [r for r in records if r.model_id.lower() == wanted]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        forms = ", ".join(record.id for record in matches)
+        raise NotFound(f"{name} is installed in several forms.", hint=f"Name one of them: {forms}.")
+    there = ", ".join(record.id for record in records) or "nothing"
+    raise NotFound(f"{name} is not installed.", hint=f"Installed: {there}.")
+
+
+def _removable(context: Context, name: str) -> str:
+    """A damaged entry has no readable record, and can be removed all the same."""
+    damaged = {record.id.lower(): record.id for record in context.store.damaged()}
+    return damaged.get(name.lower()) or named(context, name).id
+
+
+def _verified(context: Context, record: Installed) -> Verification:
+    verdicts = context.store.verify(record, context.report)
+    return Verification(id=record.id, files=verdicts, whole=all(found.verdict == "ok" for found in verdicts))

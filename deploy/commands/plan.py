@@ -1,0 +1,146 @@
+"""`landfast plan MODEL`: what one model would take here and how fast it would be, term by term."""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from deploy.catalog.model import Artifact, Model
+from deploy.commands.context import Context
+from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, Target, budget_of, resolve
+from deploy.engine.protocol import LoadPlan
+from deploy.errors import ExitCode
+from deploy.fit.fit import DEFAULT_MIN_DECODE_TOK_S, Workload, fit, gigabytes, load_plan, room_bytes
+from deploy.fit.memory import MemoryPlan, plan_memory_rehearsed
+from deploy.fit.speed import Speed, forecast
+from deploy.gguf.check import ModelFile, inspect_parts
+from deploy.results import Problem, Result, warning
+from profiles.budget import Budget
+
+
+class PlanData(msgspec.Struct, frozen=True, kw_only=True):
+    """One model on this machine."""
+
+    id: str
+    name: str
+    licence: str | None
+    """None for a file that does not say."""
+    pool: str
+    room_bytes: int
+    plan: LoadPlan
+    memory: MemoryPlan
+    peak_bytes: int
+    hard_bytes: int
+    speed: Speed
+    verdict: Literal["fits", "too-large", "too-slow", "not-for-chat"]
+    reason: str
+
+
+def plan(context: Context, name: str, workload: Workload) -> Result[PlanData]:
+    """Plan one model. Success also when it does not fit: the verdict says so, with the exit code."""
+    found = budget_of(context)
+    data, warnings = plan_target(context, resolve(context, name, workload), found, workload)
+    messages = tuple(warning(sentence) for sentence in warnings)
+    if data.verdict in {"too-large", "too-slow"}:
+        return Result(
+            command="plan",
+            status="error",
+            data=data,
+            messages=messages,
+            errors=(Problem("nothing-fits", f"{data.name}: {data.reason}", _advice(data)),),
+            exit_code=ExitCode.NOTHING_FITS,
+        )
+    return Result(command="plan", data=data, messages=messages)
+
+
+def plan_target(
+    context: Context, target: Target, found: Budget, workload: Workload
+) -> tuple[PlanData, tuple[str, ...]]:
+    """The plan of one target, and sentences about what is odd in it."""
+    match target:
+        case CatalogueTarget(model, artifact) | InstalledTarget(_, (model, artifact)):
+            return _of_catalogue(model, artifact, found, workload), ()
+        case InstalledTarget(installed, _):
+            paths = context.store.open_files(installed, context.report)
+            own = _Own(installed.id, paths, inspect_parts(paths))
+        case FileTarget(path, contents):
+            own = _Own(path.name, (path,), contents)
+    return _of_file(context, own, found, workload), own.contents.warnings
+
+
+class _Own(NamedTuple):
+    """Files that the catalogue does not know."""
+
+    label: str
+    paths: tuple[Path, ...]
+    contents: ModelFile
+
+
+def _of_catalogue(model: Model, artifact: Artifact, found: Budget, workload: Workload) -> PlanData:
+    placed = fit(model, artifact, found, workload)
+    return PlanData(
+        id=placed.id,
+        name=f"{placed.name} {placed.quant}",
+        licence=placed.licence,
+        pool=placed.pool,
+        room_bytes=placed.room_bytes,
+        plan=placed.plan,
+        memory=placed.memory,
+        peak_bytes=placed.peak_bytes,
+        hard_bytes=placed.hard_bytes,
+        speed=placed.speed,
+        verdict=placed.verdict,
+        reason=placed.reason,
+    )
+
+
+def _of_file(context: Context, own: _Own, found: Budget, workload: Workload) -> PlanData:
+    """A file that the catalogue does not know is rehearsed by the engine itself."""
+    pool = found.host
+    plan = load_plan(min(workload.context_tokens, own.contents.context_tokens), pool, found)
+    memory = plan_memory_rehearsed(context.engine.rehearse(own.paths, plan), plan)
+    active_bytes = _active_bytes(own.contents)
+    parameters_active = own.contents.parameters * active_bytes // max(own.contents.tensor_bytes, 1)
+    speed = forecast(pool, found.threads, active_bytes, max(parameters_active, 1))
+    room = room_bytes(pool)
+    verdict, reason = _judge(memory.peak_bytes, room, speed, workload)
+    return PlanData(
+        id=own.label,
+        name=own.contents.name,
+        licence=None,
+        pool=pool.name,
+        room_bytes=room,
+        plan=plan,
+        memory=memory,
+        peak_bytes=memory.peak_bytes,
+        hard_bytes=memory.hard_bytes,
+        speed=speed,
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def _active_bytes(contents: ModelFile) -> int:
+    """Weights that a token reads: all but the experts it does not pass through."""
+    if contents.expert_count == 0:
+        return contents.tensor_bytes
+    idle = contents.expert_count - contents.expert_used_count
+    return contents.tensor_bytes - contents.expert_tensor_bytes * idle // contents.expert_count
+
+
+def _judge(
+    need: int, room: int, speed: Speed, workload: Workload
+) -> tuple[Literal["fits", "too-large", "too-slow"], str]:
+    decode = speed.decode_tok_s.known or 0.0
+    if need > room:
+        return "too-large", f"It needs {gigabytes(need)}; there are {gigabytes(room)} for it."
+    if decode < workload.min_decode_tok_s:
+        return "too-slow", f"About {decode:.1f} tokens a second; {workload.min_decode_tok_s:g} are asked for."
+    return "fits", f"It takes {gigabytes(need)} of {gigabytes(room)}, and writes about {decode:.0f} tokens a second."
+
+
+def _advice(data: PlanData) -> str:
+    if data.verdict == "too-slow":
+        lower = f" (the default is {DEFAULT_MIN_DECODE_TOK_S:g})"
+        return f"Ask for a lower --min-speed{lower}, or choose a smaller model."
+    return "Choose a smaller model or quantisation, ask for a shorter --context, or free memory."
