@@ -1,0 +1,234 @@
+"""Models on a model hub or a mirror of one, by way of the hub's own client.
+
+Of that client only the parts that find and transfer one file are used. `hf_hub_download` writes every try into a
+new temporary file and drops it when the try fails (seen in 2.4.0), so that no later run could go on with it; and it
+may go through Xet, which passes by a mirror and keeps a cache of its own. Nothing that a hub hands out is trusted:
+the store hashes it.
+"""
+
+import hashlib
+import io
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from deploy.catalog.model import Artifact, CataloguedFile
+from deploy.errors import IntegrityError, LandfastError, NotFound, Unreachable
+from deploy.sources.base import NoOffer, Offer, Progress, Reach, Report
+from deploy.sources.writing import writing_to
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+QUIET: Final = {
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    "HF_HUB_VERBOSITY": "critical",
+}
+"""Read by the hub's client when it is imported: it tells nothing about us and leaves the terminal alone."""
+
+HINT: Final = "Check the network, or set HF_ENDPOINT to a mirror of the hub that you can reach."
+TOKEN_HINT: Final = "Accept the model's terms on the hub, create an access token there and set HF_TOKEN to it."  # noqa: S105 - a sentence
+METADATA_TIMEOUT_S: Final = 15.0
+UNAUTHORIZED: Final = frozenset({401, 403})
+NOT_THERE: Final = frozenset({404, 410})
+ERROR_NUMBER: Final = re.compile(r"\[Errno -?\d+\] ")
+SHA256: Final = re.compile(r"[0-9a-f]{64}")
+
+
+class Remote(msgspec.Struct, frozen=True):
+    """One file as the hub describes it before it is transferred."""
+
+    url: str
+    name: str
+    folder: str
+    """Made of the hub's version mark: bytes of different versions never meet in one file."""
+    size_bytes: int | None
+
+
+class Hub:
+    """The model hub, or the mirror that HF_ENDPOINT names."""
+
+    name = "hub"
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """Keep the environment that says which hub it is and who asks."""
+        self._environment = environment
+
+    def reach(self, timeout_s: float) -> Reach:
+        """Send the endpoint one short request, unless the user has told the client to stay offline."""
+        from deploy.sources.answers import http_answers
+
+        if self._environment.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+            return Reach(source=self._place, reachable=False, reason="HF_HUB_OFFLINE is set")
+        answer = http_answers(self._endpoint + "/", timeout_s)
+        return Reach(source=self._place, reachable=answer.reachable, reason=answer.reason)
+
+    def offer(self, artifact: Artifact) -> Offer | NoOffer:
+        """Offer what the catalogue knows a repository of."""
+        if artifact.hub is None:
+            return NoOffer(source=self.name, reason="the catalogue knows no place on the hub for this model")
+        return Offer(source=self._place, download_bytes=artifact.size_bytes)
+
+    def fetch(self, artifact: Artifact, staging: Path, report: Report) -> tuple[Path, ...]:
+        """Ask about every file, then transfer them, each going on from the bytes that an earlier call left."""
+        if artifact.hub is None:
+            raise NotFound("No place on the hub is known for this model.", hint="Install it from a folder.")
+        work = staging.absolute() / "hub"
+        with self._in_our_words(artifact.hub.repository), writing_to(staging):
+            remotes = tuple(
+                self._describe(artifact.hub.repository, artifact.hub.revision, path, file)
+                for path, file in zip(artifact.hub.paths, artifact.files, strict=True)
+            )
+            sizes = [remote.size_bytes for remote in remotes]
+            total_bytes = None if None in sizes else sum(size or 0 for size in sizes)
+            paths: list[Path] = []
+            for remote in remotes:
+                before_bytes = sum(path.stat().st_size for path in paths)
+                paths.append(self._transfer(remote, work, _teller(remote, before_bytes, total_bytes, report)))
+        return tuple(paths)
+
+    @property
+    def _endpoint(self) -> str:
+        if chosen := self._environment.get("HF_ENDPOINT"):
+            return chosen.rstrip("/")
+        os.environ.update(QUIET)
+        from huggingface_hub import constants
+
+        return constants.ENDPOINT
+
+    @property
+    def _place(self) -> str:
+        from deploy.sources.answers import without_credentials
+
+        return f"hub at {without_credentials(self._endpoint)}"
+
+    def _token(self) -> str | Literal[False]:
+        """The user's access token. A mirror gets only one that was set for this run, never one that was saved."""
+        explicit = self._environment.get("HF_TOKEN")
+        if explicit or self._environment.get("HF_ENDPOINT"):
+            return explicit or False
+        from huggingface_hub import get_token
+
+        return get_token() or False
+
+    def _describe(self, repository: str, revision: str | None, path: str, file: CataloguedFile) -> Remote:
+        """Ask the hub for version and size of a file. Refuses at once what the pin already rules out."""
+        os.environ.update(QUIET)
+        from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+
+        url = hf_hub_url(repository, path, revision=revision, endpoint=self._endpoint)
+        facts = get_hf_file_metadata(url, token=self._token(), timeout=METADATA_TIMEOUT_S, endpoint=self._endpoint)
+        if facts.etag is None or facts.commit_hash is None:
+            raise Unreachable(f"What answers at {self._endpoint} is not a model hub.", hint=HINT)
+        _check_pin(file, facts.etag, facts.size)
+        if (facts.size or 0) > constants.MAX_HTTP_DOWNLOAD_SIZE:
+            raise _too_large(file)
+        return Remote(
+            url=hf_hub_url(repository, path, revision=facts.commit_hash, endpoint=self._endpoint),
+            name=Path(file.name).name,
+            folder=hashlib.sha256(facts.etag.encode()).hexdigest()[:16],
+            size_bytes=facts.size,
+        )
+
+    def _transfer(self, remote: Remote, work: Path, tell: Callable[[int], None]) -> Path:
+        """Fetch what is missing of a file. Redirects are followed, and the token is not sent to other hosts."""
+        from huggingface_hub.file_download import http_get
+
+        path = work / remote.folder / remote.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _drop_unless_a_beginning(path, remote.size_bytes)
+        with _ToldFile(path, tell) as file:
+            have_bytes = file.tell()
+            tell(have_bytes)
+            headers = {"authorization": f"Bearer {token}"} if (token := self._token()) else {}
+            http_get(remote.url, file, resume_size=have_bytes, headers=headers, expected_size=remote.size_bytes)
+        return path
+
+    @contextmanager
+    def _in_our_words(self, repository: str) -> Iterator[None]:
+        """Turn what the client raises into Landfast's errors."""
+        os.environ.update(QUIET)
+        import httpx2  # the HTTP library of the hub's client, whose errors it lets through
+        from huggingface_hub.errors import HfHubHTTPError
+
+        try:
+            yield
+        except HfHubHTTPError as error:
+            raise self._refused(repository, error.response.status_code, type(error).__name__) from error
+        except httpx2.HTTPError as error:
+            raise self._silent(str(error) or type(error).__name__) from error
+        except OSError as error:
+            if error.errno is not None and not isinstance(error, ConnectionError):
+                raise
+            raise self._silent(str(error)) from error
+
+    def _refused(self, repository: str, status: int, kind: str) -> LandfastError:
+        """The error for an answer that is no file. The client names what is missing in the class of its error."""
+        if kind == "GatedRepoError" or (status in UNAUTHORIZED and kind != "RepositoryNotFoundError"):
+            return Unreachable(f"The hub does not give {repository} to everyone.", hint=TOKEN_HINT)
+        if kind.endswith("NotFoundError") or status in NOT_THERE:
+            return NotFound(
+                f"The hub at {self._endpoint} has no such file in {repository}, or keeps it private.",
+                hint="If the model is private or gated, set HF_TOKEN; on a mirror, it may not be mirrored.",
+            )
+        return self._silent(f"status {status}")
+
+    def _silent(self, reason: str) -> Unreachable:
+        cause = ERROR_NUMBER.sub("", reason.splitlines()[0])
+        return Unreachable(f"The {self._place} does not answer as it should: {cause}.", hint=HINT)
+
+
+class _ToldFile(io.BufferedWriter):
+    """A file opened for going on at its end, which tells its length after every write."""
+
+    def __init__(self, path: Path, tell: Callable[[int], None]) -> None:
+        super().__init__(io.FileIO(path, "ab"))
+        self._tell = tell
+
+    def write(self, buffer: "ReadableBuffer", /) -> int:
+        written = super().write(buffer)
+        self._tell(self.tell())
+        return written
+
+
+def _check_pin(file: CataloguedFile, etag: str, size_bytes: int | None) -> None:
+    """Large files have their SHA-256 for a version mark: a file that was replaced need not be downloaded."""
+    replaced = file.sha256 is not None and SHA256.fullmatch(etag) is not None and etag != file.sha256
+    resized = file.size_exact and size_bytes is not None and size_bytes != file.size_bytes
+    if replaced or resized:
+        raise IntegrityError(
+            f"The hub has another file under the name {file.name} than the one that the catalogue knows.",
+            hint="It was replaced since. Choose another form of the model, or update Landfast for a newer catalogue.",
+        )
+
+
+def _too_large(file: CataloguedFile) -> Unreachable:
+    return Unreachable(
+        f"The hub does not hand out {file.name} in one transfer: it is larger than 50 GB.",
+        hint="Choose a form of the model that comes in parts, or install the file from a folder.",
+    )
+
+
+def _drop_unless_a_beginning(path: Path, size_bytes: int | None) -> None:
+    """Keep earlier bytes only where it is known how many there are to be."""
+    if path.is_file() and (size_bytes is None or path.stat().st_size > size_bytes):
+        path.unlink()
+
+
+def _teller(remote: Remote, before_bytes: int, total_bytes: int | None, report: Report) -> Callable[[int], None]:
+    """Turn "so much of this file" into progress over all files."""
+
+    def tell(done_bytes: int) -> None:
+        done_bytes += before_bytes
+        report(
+            Progress(step="download", text=f"download {remote.name}", done_bytes=done_bytes, total_bytes=total_bytes)
+        )
+
+    return tell

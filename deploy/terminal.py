@@ -1,0 +1,124 @@
+"""The two streams: data goes to standard output, talk goes to standard error. Progress is talk."""
+
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from deploy.results import Message, Problem
+from deploy.sources.base import Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+PLAIN_STEP_S: Final = 5.0
+"""Without a terminal a long step says so much, so often."""
+SHORT_BYTES: Final = 50_000_000
+"""A step that moves less is over before a line about it is read."""
+
+
+def say(text: str) -> None:
+    """One line of talk."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the edge
+
+
+def say_messages(messages: tuple[Message, ...]) -> None:
+    """Warnings and notes of a result."""
+    for message in messages:
+        say(f"Note: {message.text}" if message.level == "info" else f"Warning: {message.text}")
+
+
+def say_problem(problem: Problem) -> None:
+    """An error: the cause, and on a line of its own the cure."""
+    say(f"Error: {problem.message}")
+    if problem.hint:
+        say(f"  {problem.hint}")
+
+
+def out() -> "Console":
+    """Standard output, as wide as the terminal; 100 columns where there is none."""
+    from rich.console import Console
+
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 100, soft_wrap=False)
+
+
+class Reporter:
+    """Shows progress: a bar in a terminal, a line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        """Show nothing yet."""
+        self._bars: Bars | None = None
+        self._task: TaskID | None = None
+        self._text = ""
+        self._said_at = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Take one report of a command."""
+        if sys.stderr.isatty():
+            self._show_bar(progress)
+        else:
+            self._say_line(progress)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Take the bar away, so that text can follow."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
+            self._task = None
+
+    def _show_bar(self, progress: Progress) -> None:
+        if progress.step == "note":
+            self.clear()
+            say(progress.text)
+            return
+        if self._bars is None:
+            self._bars = _bars()
+            self._bars.start()
+        if self._task is None or progress.text != self._text:
+            if self._task is not None:
+                self._bars.remove_task(self._task)
+            self._task = self._bars.add_task(progress.text, total=progress.total_bytes)
+            self._text = progress.text
+        self._bars.update(self._task, completed=progress.done_bytes, total=progress.total_bytes)
+
+    def _say_line(self, progress: Progress) -> None:
+        now = time.monotonic()
+        new = progress.text != self._text
+        if progress.step == "note":
+            say(progress.text)
+        elif (progress.total_bytes or SHORT_BYTES) >= SHORT_BYTES and (new or now - self._said_at >= PLAIN_STEP_S):
+            self._said_at = now
+            self._text = progress.text
+            say(f"{progress.text}{_share(progress)}")
+
+
+def _share(progress: Progress) -> str:
+    if not progress.total_bytes:
+        return ""
+    return f" ({progress.total_bytes / 1e6:,.0f} MB, {progress.done_bytes * 100 // progress.total_bytes} %)"
+
+
+def _bars() -> "Bars":
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bars
+
+    return Bars(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )

@@ -1,0 +1,67 @@
+"""The one short request that tells whether a server answers."""
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.sources.answers import Answer, http_answers, within, without_credentials
+from tests.deploy.sources.kit import HubWorld
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("status", "reachable"), [(200, True), (401, True), (404, True), (500, True), (502, False), (407, False)]
+)
+def test_any_answer_of_the_server_itself_counts(hub_world: HubWorld, status: int, *, reachable: bool) -> None:
+    """A refusal is an answer; a proxy that could not get through is none."""
+    hub_world.status = status
+    assert http_answers(hub_world.url + "/", 5).reachable is reachable
+
+
+def test_a_server_that_says_nothing_costs_no_more_than_the_time(silent_port: int) -> None:
+    """A silent server is unreachable after the time that was given."""
+    begin = time.monotonic()
+    answer = http_answers(f"http://127.0.0.1:{silent_port}/", 0.2)
+    assert not answer.reachable
+    assert time.monotonic() - begin < 2
+
+
+def test_a_call_that_hangs_is_given_up() -> None:
+    """Name look-ups and dead mounts know no time limit of their own."""
+    silent = Answer(reachable=False, reason="nothing")
+
+    def late() -> Answer:
+        time.sleep(1)
+        return Answer(reachable=True, reason="late")
+
+    begin = time.monotonic()
+    assert within(0.05, late, silent) is silent
+    assert time.monotonic() - begin < 0.8
+
+
+def test_what_is_no_web_address_is_unreachable() -> None:
+    """A mistyped address gives a reason and no exception."""
+    for place in ("ftp://x.invalid/", "localhost", "http://[::1", "http://127.0.0.1:99999/"):
+        answer = http_answers(place, 1)
+        assert not answer.reachable
+        assert answer.reason
+
+
+def test_a_proxy_that_is_configured_is_used(hub_world: HubWorld) -> None:
+    """The request goes to the proxy, even for a host that does not exist."""
+    answer = http_answers("http://index.invalid/", 5, proxies={"http": hub_world.url})
+    assert answer.reachable
+
+
+def test_credentials_are_taken_out_of_an_address() -> None:
+    """Everything else of the address stays."""
+    assert without_credentials("https://me:pw@h.invalid:8/a?b#c") == "https://h.invalid:8/a?b#c"
+    assert without_credentials("https://h.invalid/a") == "https://h.invalid/a"
