@@ -190,13 +190,14 @@ def models_verify(
 @models_app.command("remove")
 def models_remove(model: ModelArgument, *, yes: Yes = False, as_json: AsJson = False) -> None:
     """Take one installed model away."""
-    from deploy.commands.models import RemoveData, remove
+    from deploy.commands.models import RemoveData, removable, remove
     from deploy.edge import confirm
 
     def work(world: Any) -> Result[RemoveData]:
+        found = removable(world, model)
         if not yes:
-            confirm(f"Remove {model} from this machine?", interactive=not as_json)
-        return remove(world, model)
+            confirm(f"Remove {found} from this machine?", interactive=not as_json)
+        return remove(world, found)
 
     _serve("models remove", as_json, work, lambda render: render.remove)
 

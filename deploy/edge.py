@@ -70,11 +70,20 @@ def serve(
             result = failure(name, error)
         except KeyboardInterrupt:
             result = failure(name, Interrupted("Stopped; nothing is half done."))
+        except BrokenPipeError:  # told here: the argument parser would turn it into a plain failure
+            return _without_reader()
     return emit(result, renderer)
 
 
 def emit(result: Result[Any], renderer: Callable[[Any], Callable[[Any], None]] | None) -> int:
     """Print a result and give its exit code."""
+    try:
+        return _emit(result, renderer)
+    except BrokenPipeError:
+        return _without_reader()
+
+
+def _emit(result: Result[Any], renderer: Callable[[Any], Callable[[Any], None]] | None) -> int:
     if renderer is None:
         print_json(result)
         return result.exit_code

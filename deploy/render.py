@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 RUNNERS_UP: Final = 7
+EXAMPLES: Final = 3
 MARKS: Final = {"ok": "✓ ok", "warning": "! look", "failed": "✗ failed"}
 REFUSALS: Final = {
     "too-large": "too large for the memory",
@@ -48,10 +49,10 @@ def profile(data: ProfileData) -> None:
     _print_pairs(rows)
     out().print("\nFor a model")
     for pool in data.budget.pools:
-        out().print(f"  {gigabytes(pool.budget_bytes)} in {pool.name}. {pool.free_reason}", markup=False)
+        _line(f"  {gigabytes(pool.budget_bytes)} in {pool.name}. {pool.free_reason}")
         for part in pool.subtractions:
-            out().print(f"    less {gigabytes(part.bytes)}: {part.reason}", markup=False)
-    out().print(f"  {data.budget.threads_reason}", markup=False)
+            _line(f"    less {gigabytes(part.bytes)}: {part.reason}")
+    _line(f"  {data.budget.threads_reason}")
 
 
 def select(data: SelectData) -> None:
@@ -66,7 +67,7 @@ def select(data: SelectData) -> None:
     if refused:
         out().print("\nRefused")
         for verdict, count in refused.most_common():
-            out().print(f"  {count:4} {REFUSALS[verdict]}")
+            _line(f"  {count:4} {REFUSALS[verdict]}{_examples(data, verdict)}")
     if ranking.chosen is not None and ranking.chosen.obtain != "installed":
         out().print("\nNext: landfast install")
 
@@ -74,28 +75,27 @@ def select(data: SelectData) -> None:
 def plan(data: PlanData) -> None:
     """One model, term by term."""
     mark = "✓" if data.verdict == "fits" else "✗"
-    out().print(f"{mark} {data.name}", markup=False)
-    out().print(f"  {data.reason}\n", markup=False)
+    _line(f"{mark} {data.name}")
+    _line(f"  {data.reason}\n")
     _memory(data.memory)
     out().print()
     for label, speed in (("writes", data.speed.decode_tok_s), ("reads", data.speed.prefill_tok_s)):
-        out().print(f"  {label} {_rate(speed)}: {speed.source}", markup=False)
+        _line(f"  {label} {_rate(speed)}: {speed.source}")
     settings = data.plan
-    out().print(
+    _line(
         f"  loaded with {settings.threads} threads, {settings.kv_type} cache, "
-        f"{'mapped' if settings.load_mode == 'mmap' else 'read'} weights",
-        markup=False,
+        f"{'mapped' if settings.load_mode == 'mmap' else 'read'} weights"
     )
 
 
 def install(data: InstallData) -> None:
     """What is in the store now."""
     record = data.installed
-    out().print(f"✓ {record.name} {record.quant} is installed as {record.id}.", markup=False)
-    out().print(f"  {gigabytes(record.size_bytes)} from the {record.source}, licence {record.licence}.", markup=False)
+    _line(f"✓ {record.name} {record.quant} is installed as {record.id}.")
+    _line(f"  {gigabytes(record.size_bytes)} from the {record.source}, licence {record.licence}.")
     for file in record.files:
         by = "as the catalogue says" if file.pinned == "catalogue" else "pinned on first use"
-        out().print(f"  SHA-256 {file.sha256} ({by})", markup=False)
+        _line(f"  SHA-256 {file.sha256} ({by})")
 
 
 def run_summary(data: RunData) -> str:
@@ -121,7 +121,7 @@ def models(data: ListData) -> None:
             record.id, gigabytes(record.size_bytes), record.licence, record.source, f"{record.verified_at:%Y-%m-%d}"
         )
     out().print(table)
-    out().print(f"\n{gigabytes(data.used_bytes)} in {data.store}", markup=False)
+    _line(f"\n{gigabytes(data.used_bytes)} in {data.store}")
 
 
 def show(data: ShowData) -> None:
@@ -153,12 +153,12 @@ def verify(data: VerifyData) -> None:
     for model in data.models:
         for file in model.files:
             mark = "✓" if file.verdict == "ok" else "✗"
-            out().print(f"{mark} {model.id}: {file.sentence}", markup=False)
+            _line(f"{mark} {model.id}: {file.sentence}")
 
 
 def remove(data: RemoveData) -> None:
     """What was freed."""
-    out().print(f"✓ {data.id} is removed, {gigabytes(data.freed_bytes)} freed.", markup=False)
+    _line(f"✓ {data.id} is removed, {gigabytes(data.freed_bytes)} freed.")
 
 
 def doctor(data: DoctorData) -> None:
@@ -174,25 +174,24 @@ def doctor(data: DoctorData) -> None:
 
 def version(data: VersionData) -> None:
     """The parts and their versions."""
-    out().print(
+    _line(
         f"landfast {data.landfast} · {data.engine} · catalogue of {data.catalogue_dated} "
-        f"with {data.catalogue_models} models · Python {data.python}",
-        markup=False,
+        f"with {data.catalogue_models} models · Python {data.python}"
     )
 
 
 def _chosen(choice: Ranked) -> None:
     found = choice.fit
-    out().print(f"✓ {found.name} {found.quant}", style="bold", markup=False)
-    out().print(f"  {choice.why}", markup=False)
-    out().print(f"  {gigabytes(found.size_bytes)}, {choice.obtain}; licence {found.licence}.", markup=False)
+    _line(f"✓ {found.name} {found.quant}", style="bold")
+    _line(f"  {choice.why}")
+    _line(f"  {gigabytes(found.size_bytes)}, {choice.obtain}; licence {found.licence}.")
     if found.restrictions:
-        out().print(f"  Restrictions: {found.restrictions}", markup=False)
+        _line(f"  Restrictions: {found.restrictions}")
     out().print()
     _memory(found.memory)
     speed = found.speed.decode_tok_s
-    out().print(f"\n  speed {_rate(speed)}: {speed.source}", markup=False)
-    out().print(f"  quality ~ {_plain(found.quality)} points: {found.quality.source}", markup=False)
+    _line(f"\n  speed {_rate(speed)}: {speed.source}")
+    _line(f"  quality ~ {_plain(found.quality)} points: {found.quality.source}")
 
 
 def _memory(memory: MemoryPlan) -> None:
@@ -205,12 +204,30 @@ def _memory(memory: MemoryPlan) -> None:
     out().print(table)
 
 
+def _examples(data: SelectData, verdict: str) -> str:
+    """The best few of what would fit if it could be had: the reader may want to fetch them."""
+    if verdict != "fits":
+        return ""
+    names = [candidate.fit.id for candidate in data.ranking.refused if candidate.fit.verdict == verdict]
+    return f", first of all {', '.join(names[:EXAMPLES])}"
+
+
 def _runners_up(candidates: tuple[Ranked, ...]) -> "Table":
     table = _table("Model", "Needs", "Speed", "Why not first")
     for candidate in candidates:
         found: Fit = candidate.fit
         table.add_row(found.id, gigabytes(found.peak_bytes), _rate(found.speed.decode_tok_s), candidate.why)
     return table
+
+
+def _line(text: str, style: str = "") -> None:
+    """One paragraph; its continuation lines keep its indentation."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    words = text.lstrip(" ")
+    indent = len(text) - len(words)
+    out().print(Padding(Text(words, style=style), (0, 0, 0, indent), expand=False))
 
 
 def _table(*columns: str) -> "Table":
@@ -226,6 +243,8 @@ def _print_pairs(rows: list[tuple[str, str]]) -> None:
     from rich.table import Table
 
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column()
+    table.add_column(overflow="fold")
     for label, text in rows:
         table.add_row(label, text)
     out().print(table)

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 PLAIN_STEP_S: Final = 5.0
-"""Without a terminal a long step says so much, so often."""
-SHORT_BYTES: Final = 50_000_000
-"""A step that moves less is over before a line about it is read."""
+"""Without a terminal a long step says so, so often."""
 
 
 def say(text: str) -> None:
@@ -92,20 +90,26 @@ class Reporter:
         self._bars.update(self._task, completed=progress.done_bytes, total=progress.total_bytes)
 
     def _say_line(self, progress: Progress) -> None:
-        now = time.monotonic()
-        new = progress.text != self._text
         if progress.step == "note":
             say(progress.text)
-        elif (progress.total_bytes or SHORT_BYTES) >= SHORT_BYTES and (new or now - self._said_at >= PLAIN_STEP_S):
-            self._said_at = now
+            return
+        now = time.monotonic()
+        if progress.text != self._text:
             self._text = progress.text
-            say(f"{progress.text}{_share(progress)}")
+            if progress.step == "download":
+                say(f"{progress.text}{_amount(progress)}")
+            self._said_at = now
+        elif now - self._said_at >= PLAIN_STEP_S:
+            self._said_at = now
+            say(f"{progress.text}{_amount(progress)}{_share(progress)}")
+
+
+def _amount(progress: Progress) -> str:
+    return f", {progress.total_bytes / 1e6:,.0f} MB" if progress.total_bytes else ""
 
 
 def _share(progress: Progress) -> str:
-    if not progress.total_bytes:
-        return ""
-    return f" ({progress.total_bytes / 1e6:,.0f} MB, {progress.done_bytes * 100 // progress.total_bytes} %)"
+    return f": {progress.done_bytes * 100 // progress.total_bytes} %" if progress.total_bytes else ""
 
 
 def _bars() -> "Bars":

@@ -25,12 +25,16 @@ class Conversation:
         asked = (*self.turns, ChatMessage("user", text))
         request = Generate(messages=(*self._opening(), *asked), max_tokens=self._max_tokens, sampling=self._sampling)
         pieces: list[str] = []
-        for event in self.session.generate(request):
-            if isinstance(event, Text):
-                pieces.append(event.text)
-            elif isinstance(event, Done):
-                self.turns = (*asked, ChatMessage("assistant", "".join(pieces)))
-            yield event
+        try:
+            for event in self.session.generate(request):
+                if isinstance(event, Text):
+                    pieces.append(event.text)
+                elif isinstance(event, Done):
+                    self._keep(asked, pieces)
+                yield event
+        except KeyboardInterrupt:
+            self._keep(asked, pieces)
+            raise
 
     def stop(self) -> None:
         """Stop the answer under way, from any thread."""
@@ -43,6 +47,9 @@ class Conversation:
     def continue_with(self, session: Session) -> None:
         """Go on with another engine, as after a crash or with another model. The turns stay."""
         self.session = session
+
+    def _keep(self, asked: tuple[ChatMessage, ...], pieces: list[str]) -> None:
+        self.turns = (*asked, ChatMessage("assistant", "".join(pieces)))
 
     def _opening(self) -> tuple[ChatMessage, ...]:
         return (ChatMessage("system", self._system),) if self._system else ()

@@ -111,7 +111,7 @@ def verify(context: Context, name: str | None) -> Result[VerifyData]:
 
 def remove(context: Context, name: str) -> Result[RemoveData]:
     """Take one installed model away. Raises NotFound."""
-    record_id = _removable(context, name)
+    record_id = removable(context, name)
     freed = context.store.remove(record_id)
     return Result(
         command="models remove",
@@ -119,6 +119,12 @@ def remove(context: Context, name: str) -> Result[RemoveData]:
         data=RemoveData(id=record_id, freed_bytes=freed),
         messages=(info(f"{record_id} is removed."),),
     )
+
+
+def removable(context: Context, name: str) -> str:
+    """The id of what would be removed; a damaged entry has no readable record, and counts. Raises NotFound."""
+    damaged = {record.id.lower(): record.id for record in context.store.damaged()}
+    return damaged.get(name.lower()) or named(context, name).id
 
 
 def named(context: Context, name: str) -> Installed:
@@ -133,12 +139,6 @@ def named(context: Context, name: str) -> Installed:
         raise NotFound(f"{name} is installed in several forms.", hint=f"Name one of them: {forms}.")
     there = ", ".join(record.id for record in records) or "nothing"
     raise NotFound(f"{name} is not installed.", hint=f"Installed: {there}.")
-
-
-def _removable(context: Context, name: str) -> str:
-    """A damaged entry has no readable record, and can be removed all the same."""
-    damaged = {record.id.lower(): record.id for record in context.store.damaged()}
-    return damaged.get(name.lower()) or named(context, name).id
 
 
 def _verified(context: Context, record: Installed) -> Verification:

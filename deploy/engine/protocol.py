@@ -6,6 +6,7 @@ nothing else passes: no path is opened and no code is run because of a frame's c
 
 import socket
 import struct
+from contextlib import suppress
 from typing import Final, Literal
 
 import msgspec
@@ -200,7 +201,9 @@ class Channel:
         return self._exactly(length)
 
     def close(self) -> None:
-        """Close this end; the other one sees the end of the stream."""
+        """Close this end; the other one sees the end of the stream, also while a thread here still waits for it."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
 
     def _exactly(self, count: int) -> bytes:

@@ -61,10 +61,14 @@ def _forms(model: Model, budget: Budget, workload: Workload, available: Availabi
 
 
 def _form_order(candidate: Ranked) -> tuple[bool, bool, bool, float]:
+    """Of forms that fit the best one, of those that are too slow the fastest, of those too large the smallest."""
     found = candidate.fit
-    fits = found.verdict != "too-large"
-    score = (found.quality.known or 0.0) if fits else -float(found.peak_bytes)
-    return (_suits(candidate), found.verdict == "fits", fits, score)
+    scores = {
+        "too-large": -float(found.peak_bytes),
+        "too-slow": found.speed.decode_tok_s.known or 0.0,
+    }
+    score = scores.get(found.verdict, found.quality.known or 0.0)
+    return (_suits(candidate), found.verdict == "fits", found.verdict != "too-large", score)
 
 
 def _suits(candidate: Ranked) -> bool:
