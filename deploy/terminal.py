@@ -39,7 +39,7 @@ def out() -> "Console":
     """Standard output, as wide as the terminal; 100 columns where there is none."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 100, soft_wrap=False)
+    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 100)
 
 
 class Reporter:

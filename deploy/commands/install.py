@@ -108,16 +108,16 @@ def _bring(
 ) -> tuple[Installed, bool, tuple[Message, ...]]:
     """Try the sources in turn. Only a source that does not answer is passed over; a wrong byte is final."""
     wanted = _described(target)
-    passed_over: list[Message] = []
+    silent: list[Unreachable] = []
     for source, place in offered:
         try:
             installed, fresh = _bring_from(context, source, place, wanted)
         except Unreachable as error:
-            if source is offered[-1][0]:
-                raise
-            passed_over.append(warning(error.message))
+            silent.append(error)
             continue
-        return installed, fresh, tuple(passed_over)
+        return installed, fresh, tuple(warning(error.message) for error in silent)
+    if silent:
+        raise Unreachable(" ".join(error.message for error in silent), hint=silent[0].hint)
     raise Unreachable(
         f"No source offers {wanted.id}.",
         hint="Connect to a hub or a mirror, or name a folder that holds the files with --from.",
