@@ -60,7 +60,7 @@ def select(
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
-    """Choose the best model that fits this machine and can be had from here, and say why."""
+    """Choose the best model for this machine, and say why."""
     from deploy.commands.select import select as command
 
     workload = _workload(context, min_speed)
@@ -76,7 +76,7 @@ def plan(
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what one model would take here, term by term, and how fast it would be."""
+    """Say what one model would take here, and how fast it would be."""
     from deploy.commands.plan import plan as command
 
     workload = _workload(context, min_speed)
@@ -97,7 +97,10 @@ def install(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a model in, every byte verified. Interrupted, it goes on where it stopped."""
+    """Bring a model in, every byte verified.
+
+    Interrupted, it goes on where it stopped.
+    """
     from deploy.commands.install import InstallData, InstallRequest
     from deploy.commands.install import install as command
     from deploy.edge import confirm_choice
@@ -128,7 +131,10 @@ def run(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Install without asking what is not installed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Answer one prompt on standard output. Text that is piped in is added to the prompt."""
+    """Answer one prompt on standard output.
+
+    Text that is piped in is added to the prompt.
+    """
     from deploy import edge
 
     options = edge.Asking(
@@ -149,7 +155,10 @@ def chat(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Install without asking what is not installed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Converse line by line, in plain text. Nothing is kept when it ends."""
+    """Converse line by line, in plain text.
+
+    Nothing is kept when it ends.
+    """
     from deploy import edge
 
     options = edge.Asking(
@@ -204,7 +213,7 @@ def models_remove(model: ModelArgument, *, yes: Yes = False, as_json: AsJson = F
 
 @app.command()
 def doctor(*, offline: Offline = False, as_json: AsJson = False) -> None:
-    """Try each thing that must work, and advise where it does not."""
+    """Try each thing that must work, and give advice."""
     from deploy.commands.doctor import doctor as command
 
     _serve("doctor", as_json, command, lambda render: render.doctor, offline=offline)
@@ -212,7 +221,7 @@ def doctor(*, offline: Offline = False, as_json: AsJson = False) -> None:
 
 @app.command()
 def version(*, as_json: AsJson = False) -> None:
-    """Tell the versions of Landfast, the engine and the catalogue."""
+    """Tell the versions of all parts."""
     from deploy.commands.version import version_of_all
 
     _serve("version", as_json, version_of_all, lambda render: render.version)
