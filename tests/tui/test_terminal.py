@@ -1,0 +1,112 @@
+"""The app in a real terminal: nothing is printed behind it, and leaving is quick whatever goes on."""
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT_S = 30.0
+
+
+class Terminal:
+    """A pseudo-terminal with the app in it. Standard output goes there, too, as in a shell."""
+
+    def __init__(self, home: Path, does: str) -> None:
+        """Start the app."""
+        self.record = home / "record"
+        self._master, slave = pty.openpty()
+        os.set_blocking(self._master, False)
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "tests.tui.behind", str(home), str(self.record), does],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            cwd=ROOT,
+            env={**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "LINES": "24", "COLUMNS": "80"},
+        )
+        os.close(slave)
+        self.seen = b""
+
+    def read_until(self, wanted: bytes) -> None:
+        """Take what the app writes until this is among it."""
+        deadline = time.monotonic() + LIMIT_S
+        start = len(self.seen)
+        while wanted not in self.seen[start:]:
+            assert time.monotonic() < deadline, f"{wanted!r} never came"
+            self._read(0.1)
+
+    def read_to_the_end(self) -> None:
+        """Take everything until the app is gone."""
+        deadline = time.monotonic() + LIMIT_S
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, "the app did not end"
+            self._read(0.02)
+        while self._read(0.1):
+            pass
+
+    def press(self, keys: bytes) -> None:
+        """Send keys."""
+        os.write(self._master, keys)
+
+    def _read(self, wait_s: float) -> bytes:
+        ready, _, _ = select.select([self._master], [], [], wait_s)
+        if not ready:
+            return b""
+        try:
+            data = os.read(self._master, 1 << 16)
+        except OSError:
+            return b""
+        self.seen += data
+        return data
+
+
+def test_no_byte_comes_from_anything_but_the_screen(tmp_path: Path) -> None:
+    """Install, load and a streaming answer: what the terminal got is what the driver wrote, byte for byte."""
+    terminal = Terminal(tmp_path, "answers")
+    terminal.read_until(b"Press Enter")
+    terminal.press(b"\r")
+    terminal.read_until(b"ready")
+    terminal.press(b"Go.\r")
+    terminal.read_until(b"writing")
+    terminal.press(b"\x11")
+    terminal.read_to_the_end()
+    written = terminal.record.read_bytes()
+    assert len(written) > 1000
+    assert terminal.seen.replace(b"\r\n", b"\n") == written.replace(b"\r\n", b"\n")
+    assert terminal.process.returncode == 0
+
+
+@pytest.mark.parametrize(("does", "phase"), [("answers", b"writing"), ("loads", b"looking at the machine")])
+def test_quitting_takes_under_a_second(tmp_path: Path, does: str, phase: bytes) -> None:
+    """From the key to the end of the process, while an answer comes and while a load is stuck."""
+    terminal = Terminal(tmp_path, does)
+    terminal.read_until(b"Press Enter")
+    terminal.press(b"\r")
+    if does == "answers":
+        terminal.read_until(b"ready")
+        terminal.press(b"Go.\r")
+    terminal.read_until(phase)
+    began_s = time.monotonic()
+    terminal.press(b"\x11")
+    terminal.read_to_the_end()
+    assert time.monotonic() - began_s < 1.0
+    assert terminal.process.returncode == 0
+
+
+def test_importing_the_ui_brings_nothing_heavy() -> None:
+    """The engine is never imported here, and the network client and the probes not before the first frame."""
+    code = "import sys, tui.app, tui.screens.models; print(*sorted(m for m in sys.modules if '.' not in m))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "textual" in loaded
+    assert not loaded & {"llama_cpp", "huggingface_hub", "numpy", "pynvml", "pip"}

@@ -1,0 +1,136 @@
+"""Commands that run beside the UI, each on a thread of its own.
+
+They are daemon threads and not the toolkit's workers, because the toolkit waits at its end for every thread that
+still runs, and a person who quits does not.
+"""
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+from deploy.commands.context import Context
+from deploy.commands.install import InstallData, InstallRequest, install
+from deploy.errors import Interrupted, LandfastError
+from deploy.results import Problem, Result
+from deploy.sources.base import Progress, Report
+from tui.steps import ORDER, Steps
+
+T = TypeVar("T")
+
+REPORT_THIS: Final = "This is a fault in Landfast: please report it with what you did."
+
+
+def problem_of(error: Exception) -> Problem:
+    """What went wrong as a sentence and a cure, for faults of our own too."""
+    if isinstance(error, LandfastError):
+        return Problem(error.code, error.message, error.hint)
+    return Problem("internal", f"{type(error).__name__}: {error}", REPORT_THIS)
+
+
+class Job(Generic[T]):
+    """One command under way. Its end is told once, from its thread, unless it was cancelled."""
+
+    def __init__(
+        self,
+        context: Context,
+        work: Callable[[Context], T],
+        *,
+        on_end: Callable[[T | Problem], None],
+        on_progress: Report | None = None,
+    ) -> None:
+        """Prepare the command; `start` begins it."""
+        self._context = dataclasses.replace(context, report=self._report)
+        self._work = work
+        self._on_end = on_end
+        self._on_progress = on_progress
+        self._cancelled = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="landfast-job")
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was asked to stop."""
+        return self._cancelled.is_set()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Stop at the next report; commands report at least four times a second while they wait for others."""
+        self._cancelled.set()
+
+    def join(self, limit_s: float) -> None:
+        """Wait for the thread, but not longer than this."""
+        if self._thread.is_alive():
+            self._thread.join(limit_s)
+
+    def _report(self, progress: Progress) -> None:
+        if self.cancelled:
+            raise Interrupted("Stopped.")
+        if self._on_progress is not None:
+            self._on_progress(progress)
+
+    def _run(self) -> None:
+        outcome: T | Problem
+        try:
+            outcome = self._work(self._context)
+        except Exception as error:  # noqa: BLE001 - a fault must reach the screen as a sentence, never stderr
+            outcome = problem_of(error)
+        self._on_end(outcome)
+
+
+class InstallJob:
+    """One install, with its steps for whoever looks. It belongs to the app: screens come and go."""
+
+    def __init__(
+        self, context: Context, request: InstallRequest, title: str, question: str, *, then_chat: bool
+    ) -> None:
+        """Prepare the install of `request`; `title` is how people call the model."""
+        self.title = title
+        self.request = request
+        self.question = question
+        """What to say before it is started; empty where nothing needs to be asked."""
+        self.then_chat = then_chat
+        self.steps = Steps(ORDER if then_chat else ORDER[:-1])
+        self.installed: InstallData | None = None
+        self.problem: Problem | None = None
+        self.started = False
+        self.over = False
+        self._on_end: Callable[[], None] = lambda: None
+        self._job = Job(
+            context,
+            lambda own: install(own, request),
+            on_end=self._end,
+            on_progress=lambda progress: self.steps.take(progress, time.monotonic()),
+        )
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the person at the keyboard stopped it."""
+        return self._job.cancelled
+
+    def start(self, on_end: Callable[[], None]) -> None:
+        """Begin; `on_end` is called from the job's thread."""
+        self._on_end = on_end
+        self.started = True
+        self._job.start()
+
+    def cancel(self) -> None:
+        """Stop. What has come stays staged, so that the next try goes on from there."""
+        self._job.cancel()
+
+    def join(self, limit_s: float) -> None:
+        """Wait a little for the end, so that no child process is left behind."""
+        self._job.join(limit_s)
+
+    def _end(self, outcome: Result[InstallData] | Problem) -> None:
+        if isinstance(outcome, Problem):
+            self.problem = outcome
+            self.steps.end("stopped" if self.stopped else "failed")
+        else:
+            self.installed = outcome.data
+            self.steps.end("done", "verify")
+        self.over = True
+        self._on_end()
