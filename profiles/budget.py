@@ -2,14 +2,16 @@
 
 Every ceiling on host memory (the machine itself, each limit in force) keeps a reserve of its own, and the tightest
 one decides. So a lower limit can never raise the budget. Accelerator memory is a pool only where the engine can
-use it, and memory shared with the host is counted once.
+use it. A device that works in the host's own memory has a pool as well, since a model can be put there, but its
+bytes are the host's: `Budget.total_bytes` counts them once.
 """
 
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from profiles.machine import Accelerator, Fact, Machine, Unknown
+from profiles.engine_view import as_engine_sees, counterparts
+from profiles.machine import Accelerator, EngineDevice, Fact, Machine, Unknown, Vendor
 
 HOST: Final = "host memory"
 MIB: Final = 1 << 20
@@ -19,7 +21,7 @@ HOST_RESERVE_MOST_BYTES: Final = 2048 * MIB
 ACCELERATOR_RESERVE_PERCENT: Final = 5
 ACCELERATOR_RESERVE_LEAST_BYTES: Final = 256 * MIB
 
-_BACKENDS: Final = {
+BACKENDS: Final[dict[Vendor, tuple[str, ...]]] = {
     "nvidia": ("cuda", "vulkan"),
     "amd": ("hip", "vulkan"),
     "intel": ("sycl", "vulkan"),
@@ -53,6 +55,8 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     subtractions: tuple[Subtraction, ...]
     budget_bytes: int
     """What a model may take now; 0 where it is not known what is free."""
+    shared_bytes: int = 0
+    """Of the budget, what stands in the host's memory too: taking it takes it from the host's pool."""
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +72,11 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     def host(self) -> Pool:
         """The pool of the host's own memory."""
         return next(pool for pool in self.pools if pool.kind == "host")
+
+    @property
+    def total_bytes(self) -> int:
+        """What all pools hold together, shared memory counted once."""
+        return sum(pool.budget_bytes - pool.shared_bytes for pool in self.pools)
 
 
 class _Ceiling(NamedTuple):
@@ -89,8 +98,9 @@ class _Ceiling(NamedTuple):
 def budget(machine: Machine) -> Budget:
     """Work out what a model may take of this machine now."""
     threads, reason = choose_threads(machine)
-    pools, unused = _accelerator_pools(machine)
-    return Budget(pools=(host_pool(machine), *pools), threads=threads, threads_reason=reason, unused=unused)
+    host = host_pool(machine)
+    pools, unused = _accelerator_pools(machine, host)
+    return Budget(pools=(host, *pools), threads=threads, threads_reason=reason, unused=unused)
 
 
 def host_pool(machine: Machine) -> Pool:
@@ -126,33 +136,65 @@ def _pool(device: int | None, total: Fact[int], free: _Ceiling, left: int, reser
     )
 
 
-def _accelerator_pools(machine: Machine) -> tuple[tuple[Pool, ...], tuple[str, ...]]:
+def _accelerator_pools(machine: Machine, host: Pool) -> tuple[tuple[Pool, ...], tuple[str, ...]]:
     """Sort the devices into pools and sentences about those that do not count."""
     devices = machine.accelerators.value
     if isinstance(devices, Unknown):
         return (), (f"No accelerator is used: which there are is unknown ({devices.reason}).",)
-    seen: dict[str, int] = {}
+    own = counterparts(devices, machine.engine_devices.known or ())
+    views = [_View(device, as_engine_sees(device, seen), seen) for device, seen in zip(devices, own, strict=True)]
+    has_card = any(view.is_readable_card and _obstacle(view, machine) is None for view in views)
+    numbers: dict[str, int] = {}
     pools: list[Pool] = []
     unused: list[str] = []
-    for device in devices:
-        index = seen[device.vendor] = seen.get(device.vendor, -1) + 1
-        obstacle = _obstacle(device, machine.engine_backends)
+    for view in views:
+        index = numbers[view.listed.vendor] = numbers.get(view.listed.vendor, -1) + 1
+        obstacle = _obstacle(view, machine) or _obstacle_of_shared(view.device, has_card=has_card)
         if obstacle:
-            unused.append(f"{device.name} is not used: {obstacle}.")
-        elif device.memory_kind == "dedicated":
-            pools.append(_accelerator_pool(device, index))
+            unused.append(f"{view.listed.name} is not used: {obstacle}.")
+        elif view.listed.memory_kind == "dedicated":
+            pools.append(_accelerator_pool(view.device, index))
+        else:
+            pools.append(_shared_pool(view.device, index, host))
     return tuple(pools), tuple(unused)
 
 
-def _obstacle(device: Accelerator, engine_backends: Fact[tuple[str, ...]]) -> str | None:
+class _View(NamedTuple):
+    """One device: as vendors' tools say, as the engine says, and the engine's own entry for it."""
+
+    listed: Accelerator
+    device: Accelerator
+    seen: EngineDevice | None
+
+    @property
+    def is_readable_card(self) -> bool:
+        """Tell a device with memory of its own of which it is known what is free."""
+        return self.device.memory_kind == "dedicated" and self.device.free_bytes.known is not None
+
+
+def _obstacle(view: _View, machine: Machine) -> str | None:
     """Say why the engine cannot use a device, or None where it can."""
-    backends = engine_backends.value
+    backends = machine.engine_backends.value
     if isinstance(backends, Unknown):
         return f"what the engine can use is unknown ({backends.reason})"
-    usable = _BACKENDS[device.vendor]
-    if set(usable) & set(backends):
+    usable = BACKENDS[view.listed.vendor]
+    if not set(usable) & set(backends):
+        return f"this engine build has no {_BACKEND_NAMES[usable[0]]} backend"
+    if machine.engine_devices.known is not None and view.seen is None:
+        return "the engine itself does not find it"
+    return None
+
+
+def _obstacle_of_shared(device: Accelerator, *, has_card: bool) -> str | None:
+    """Say why a device within the processor is left out. The engine leaves it out beside a card, too."""
+    if device.memory_kind == "dedicated":
         return None
-    return f"this engine build has no {_BACKEND_NAMES[usable[0]]} backend"
+    if has_card:
+        return "it is part of the processor, and there is a GPU with memory of its own"
+    free = device.free_bytes.value
+    if isinstance(free, Unknown):
+        return f"what it may take of the host's memory is unknown ({free.reason})"
+    return None
 
 
 def _accelerator_pool(device: Accelerator, index: int) -> Pool:
@@ -165,6 +207,18 @@ def _accelerator_pool(device: Accelerator, index: int) -> Pool:
     return _pool(index, device.total_bytes, ceiling, left, reason)
 
 
+def _shared_pool(device: Accelerator, index: int, host: Pool) -> Pool:
+    """Budget a device that works in the host's memory: what was cut off for it, and a share of the host's budget."""
+    free = device.free_bytes.known or 0
+    own_free = min(free, device.own_free_bytes.known or 0)
+    own = max(0, own_free - ACCELERATOR_RESERVE_LEAST_BYTES)
+    shared = max(0, min(free - own_free, host.budget_bytes))
+    ceiling = _Ceiling(device.name, device.total_bytes, device.free_bytes)
+    reason = "Kept for the screen and the driver, and what the host's own budget does not give."
+    pool = _pool(index, device.total_bytes, ceiling, own + shared, reason)
+    return msgspec.structs.replace(pool, shared_bytes=shared)
+
+
 def choose_threads(machine: Machine) -> tuple[int, str]:
     """Give one thread for each physical core that this process may use, and say what set the number."""
     cpu = machine.cpu
@@ -173,6 +227,9 @@ def choose_threads(machine: Machine) -> tuple[int, str]:
         for fact, name in ((cpu.physical_cores, "physical cores"), (cpu.logical_cores, "logical cores"))
         if fact.known
     ][:1]
+    if cpu.performance_cores.known and cpu.efficiency_cores.known:
+        # The threads of one step wait for each other, so that a slow core slows all of them down.
+        bounds.append((cpu.performance_cores.known, "performance cores"))
     bounds += [(max(1, int(limit.cores.known)), limit.name) for limit in machine.limits.cpu if limit.cores.known]
     if not bounds:
         return 1, "One thread: how many processors there are is unknown."

@@ -8,14 +8,46 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from profiles.machine import Accelerator, Cpu, CpuLimit, Disk, Fact, Limits, Machine, Memory, MemoryLimit, Unknown
-from profiles.probes import affinity, cgroup, cpu, disk, engine, memory, nvidia, system, ulimit
-from profiles.probes.reading import Roots, unknown_fact
+from profiles.machine import (
+    NOT_ASKED,
+    Accelerator,
+    Cpu,
+    CpuLimit,
+    Disk,
+    EngineDevice,
+    Environment,
+    Fact,
+    Limits,
+    Machine,
+    Memory,
+    MemoryLimit,
+    Unknown,
+)
+from profiles.probes import (
+    affinity,
+    amd,
+    apple,
+    cgroup,
+    cpu,
+    disk,
+    engine,
+    environment,
+    intel,
+    memory,
+    npu,
+    nvidia,
+    system,
+    ulimit,
+    vulkan,
+    windows,
+)
+from profiles.probes.reading import unknown_fact
 from profiles.probes.system import System
+from profiles.world import LiveWorld, NotRecorded, World
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -38,32 +70,67 @@ class Probes(msgspec.Struct, frozen=True, kw_only=True):
     """By vendor."""
     disk: Callable[[Path], Disk]
     engine: Callable[[], Fact[tuple[str, ...]]]
+    engine_devices: Callable[[], Fact[tuple[EngineDevice, ...]]] | None = None
+    """Asks the engine itself, in a process of its own. Whoever holds the engine puts it here."""
+    npus: Callable[[], Fact[tuple[str, ...]]] | None = None
+    environment: Callable[[], Environment] | None = None
 
 
-def probes_of(roots: Roots) -> Probes:
-    """List the probes of a machine whose kernel trees stand at `roots`."""
+class ProbeReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How one probe fared."""
+
+    name: str
+    duration_s: float
+    failure: str = ""
+    """Why it gave nothing at all; empty where it answered."""
+
+
+class Profiled(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine, and how each probe that read it fared."""
+
+    machine: Machine
+    probes: tuple[ProbeReport, ...]
+
+
+def probes_of(world: World, engine_devices: engine.DeviceLister | None = None) -> Probes:
+    """List the probes of one world: this machine, or a recorded one. `engine_devices` asks the engine itself."""
     return Probes(
-        system=system.read,
-        cpu=partial(cpu.read, roots),
-        memory=partial(memory.read, roots),
+        system=partial(system.read, world),
+        cpu=partial(cpu.read, world),
+        memory=partial(memory.read, world),
         memory_limits={
-            "control group": partial(cgroup.memory_limits, roots),
-            "ulimit": partial(ulimit.memory_limits, roots),
+            "control group": partial(cgroup.memory_limits, world),
+            "ulimit": partial(ulimit.memory_limits, world),
         },
         cpu_limits={
-            "control group": partial(cgroup.cpu_limits, roots),
-            "processor affinity": affinity.cpu_limits,
+            "control group": partial(cgroup.cpu_limits, world),
+            "processor affinity": partial(affinity.cpu_limits, world),
         },
-        accelerators={"NVIDIA": partial(nvidia.read, roots)},
-        disk=disk.read,
-        engine=engine.read,
+        accelerators={
+            "NVIDIA": partial(nvidia.read, world),
+            "AMD": partial(amd.read, world),
+            "Intel": partial(intel.read, world),
+            "Apple": partial(apple.read, world),
+            "Windows": partial(windows.read, world),
+            "Vulkan": partial(vulkan.read, world),
+        },
+        disk=partial(disk.read, world),
+        engine=partial(engine.read, world),
+        engine_devices=partial(engine.read_devices, world, engine_devices),
+        npus=partial(npu.read, world),
+        environment=partial(environment.read, world),
     )
 
 
 def profile(store_path: Path, probes: Probes | None = None, time_limit_s: float = TIME_LIMIT_S) -> Machine:
     """Read the machine, and the file system on which the model store is or would be."""
+    return examine(store_path, probes, time_limit_s).machine
+
+
+def examine(store_path: Path, probes: Probes | None = None, time_limit_s: float = TIME_LIMIT_S) -> Profiled:
+    """Do the same, and tell how each probe fared."""
     run = _Run(time_limit_s)
-    chosen = probes or probes_of(Roots())
+    chosen = probes or probes_of(LiveWorld())
     system_run = run.start("system", chosen.system)
     cpu_run = run.start("processor", chosen.cpu)
     memory_run = run.start("memory", chosen.memory)
@@ -72,8 +139,11 @@ def profile(store_path: Path, probes: Probes | None = None, time_limit_s: float 
     accelerator_runs = run.start_all(chosen.accelerators)
     disk_run = run.start("disk", partial(chosen.disk, store_path))
     engine_run = run.start("engine", chosen.engine)
+    device_run = run.start("engine devices", chosen.engine_devices) if chosen.engine_devices else None
+    npu_run = run.start("neural processors", chosen.npus) if chosen.npus else None
+    environment_run = run.start("environment", chosen.environment) if chosen.environment else None
     found = _or_unknown(System, system_run)
-    return Machine(
+    machine = Machine(
         operating_system=found.operating_system,
         architecture=found.architecture,
         cpu=_or_unknown(Cpu, cpu_run),
@@ -82,7 +152,11 @@ def profile(store_path: Path, probes: Probes | None = None, time_limit_s: float 
         accelerators=merge_accelerators([_fact(reading) for reading in accelerator_runs]),
         disk=_or_unknown(Disk, disk_run, path=str(store_path)),
         engine_backends=_fact(engine_run),
+        engine_devices=_fact(device_run) if device_run else NOT_ASKED,
+        npus=_fact(npu_run) if npu_run else NOT_ASKED,
+        environment=_or_unknown(Environment, environment_run) if environment_run else Environment(),
     )
+    return Profiled(machine=machine, probes=run.reports())
 
 
 class _Reading(Generic[T]):
@@ -93,6 +167,8 @@ class _Reading(Generic[T]):
         self.name = name
         self._probe = probe
         self._deadline_s = deadline_s
+        self._started_s = time.monotonic()
+        self._ended_s: float | None = None
         self._outcome: T | Unknown = Unknown(f"The {name} probe did not answer in time")
         self._thread = Thread(target=self._run, name=f"probe {name}", daemon=True)
         self._thread.start()
@@ -101,13 +177,26 @@ class _Reading(Generic[T]):
         """Keep the answer, or why there is none."""
         try:
             self._outcome = self._probe()
+        except NotRecorded as error:
+            self._outcome = Unknown(str(error))
         except Exception as error:  # noqa: BLE001 - kernels and drivers fail in ways that no list foresees
             self._outcome = Unknown(f"The {self.name} probe failed: {type(error).__name__}: {error}")
+        self._ended_s = time.monotonic()
 
     def outcome(self) -> T | Unknown:
         """Wait for the answer until the deadline."""
         self._thread.join(max(0.0, self._deadline_s - time.monotonic()))
         return self._outcome
+
+    def report(self) -> ProbeReport:
+        """Tell how it fared, once its outcome was waited for."""
+        outcome = self._outcome
+        value = outcome.value if isinstance(outcome, Fact) else outcome
+        return ProbeReport(
+            name=self.name,
+            duration_s=(self._ended_s or time.monotonic()) - self._started_s,
+            failure=value.reason if isinstance(value, Unknown) else "",
+        )
 
 
 class _Run:
@@ -116,10 +205,17 @@ class _Run:
     def __init__(self, time_limit_s: float) -> None:
         """Start the clock."""
         self._deadline_s = time.monotonic() + time_limit_s
+        self._readings: list[_Reading[Any]] = []
 
     def start(self, name: str, probe: Callable[[], T]) -> _Reading[T]:
         """Start one probe."""
-        return _Reading(name, probe, self._deadline_s)
+        reading = _Reading(name, probe, self._deadline_s)
+        self._readings.append(reading)
+        return reading
+
+    def reports(self) -> tuple[ProbeReport, ...]:
+        """Tell how all of them fared, in the order in which they were started."""
+        return tuple(reading.report() for reading in self._readings)
 
     def start_all(self, probes: Mapping[str, Callable[[], T]]) -> list[_Reading[T]]:
         """Start several probes of one kind."""
@@ -169,7 +265,8 @@ def _cpu_limits(readings: Iterable[_Reading[tuple[CpuLimit, ...]]]) -> tuple[Cpu
 def merge_accelerators(answers: Iterable[Accelerators]) -> Accelerators:
     """Join the vendors' answers.
 
-    Unknown wins only where nothing was found; otherwise the source tells which vendor could not be read.
+    The first who knows of a device counts; who comes later adds only devices of makers that nobody found. Unknown
+    wins only where nothing was found; otherwise the source tells which vendor could not be read.
     """
     found: list[Accelerator] = []
     reasons: list[str] = []
@@ -178,9 +275,10 @@ def merge_accelerators(answers: Iterable[Accelerators]) -> Accelerators:
         if isinstance(answer.value, Unknown):
             reasons.append(answer.value.reason)
         else:
-            found.extend(answer.value)
+            makers = {device.vendor for device in found}
+            found.extend(device for device in answer.value if device.vendor == "other" or device.vendor not in makers)
         sources.append(answer.source)
-    source = ", ".join(sources)
+    source = ", ".join(dict.fromkeys(sources))
     if reasons and not found:
-        return unknown_fact("; ".join(reasons), source)
-    return Fact(tuple(found), "; ".join([source, *reasons]))
+        return unknown_fact("; ".join(dict.fromkeys(reasons)), source)
+    return Fact(tuple(found), "; ".join(dict.fromkeys([source, *reasons])))

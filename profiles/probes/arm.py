@@ -54,3 +54,16 @@ ARM_CORES: Final = {
     ("0xc0", "0xac4"): "Ampere-1a",
 }
 """(implementer, part) to the core's name."""
+
+EFFICIENCY_RANK: Final = 0
+_MIDDLE_RANK: Final = 1
+_PRIME_RANK: Final = 2
+_SAVING: Final = ("A35", "A53", "A55", "A510", "A520", "efficiency")
+_PRIME: Final = ("Cortex-X", "performance")
+
+
+def core_rank(name: str) -> int:
+    """Rank a design among those that are built together: saving, middle, prime."""
+    if name.endswith(_SAVING) or "efficiency" in name:
+        return EFFICIENCY_RANK
+    return _PRIME_RANK if any(word in name for word in _PRIME) else _MIDDLE_RANK

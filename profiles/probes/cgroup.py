@@ -6,12 +6,13 @@ read. Page cache counts as used in a group but is given back under pressure, so 
 
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import msgspec
 
 from profiles.machine import CpuLimit, Fact, MemoryLimit
-from profiles.probes.reading import Roots, fact_or_unknown, read_if_there, unknown_fact
+from profiles.probes.reading import fact_or_unknown, read_if_there, unknown_fact
+from profiles.world import World
 
 NAME = "control group"
 V2 = "v2"
@@ -48,23 +49,23 @@ _MEMORY_FILES = {
 }
 
 
-def memory_limits(roots: Roots) -> tuple[MemoryLimit, ...]:
+def memory_limits(world: World) -> tuple[MemoryLimit, ...]:
     """Read the memory limit of every level that has one, this process's own level first."""
     found = (
-        _memory_limit(level, files, is_top=level == levels[-1])
+        _memory_limit(world, level, files, is_top=level == levels[-1])
         for controller, files in _MEMORY_FILES.items()
-        for levels in (_levels(roots, controller),)
+        for levels in (_levels(world, controller),)
         for level in levels
     )
     return tuple(limit for limit in found if limit is not None)
 
 
-def cpu_limits(roots: Roots) -> tuple[CpuLimit, ...]:
+def cpu_limits(world: World) -> tuple[CpuLimit, ...]:
     """Read the processor quota of every level that has one, this process's own level first."""
     found = (
-        read_quota(level)
+        read_quota(world, level)
         for controller, read_quota in ((V2, _quota_v2), ("cpu", _quota_v1))
-        for level in _levels(roots, controller)
+        for level in _levels(world, controller)
     )
     return tuple(limit for limit in found if limit is not None)
 
@@ -119,38 +120,42 @@ def _unescape(field: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
 
 
-def _levels(roots: Roots, controller: str) -> tuple[Path, ...]:
+def _levels(world: World, controller: str) -> tuple[PurePosixPath, ...]:
     """List the folders from this process's own group up to the root of what is mounted.
 
     Inside a container the listed group is often not visible, and the mount itself is the container's group.
     """
-    groups = parse_membership(read_if_there(roots.proc / "self/cgroup") or "")
-    mount = parse_mounts(read_if_there(roots.proc / "self/mountinfo") or "").get(controller)
+    groups = parse_membership(read_if_there(world, "/proc/self/cgroup") or "")
+    mount = parse_mounts(read_if_there(world, "/proc/self/mountinfo") or "").get(controller)
     if controller not in groups or mount is None:
         return ()
-    top = roots.locate(mount.point)
+    top = PurePosixPath(mount.point)
     group = PurePosixPath(groups[controller])
     inside = group.relative_to(mount.root) if group.is_relative_to(mount.root) else PurePosixPath()
     visible = [] if ".." in inside.parts else [place for place in (inside, *inside.parents) if place.parts]
-    return (*(top / place for place in visible if (top / place).is_dir()), top)
+    return (*(top / place for place in visible if world.entries(str(top / place))), top)
 
 
-def _memory_limit(level: Path, files: _MemoryFiles, *, is_top: bool) -> MemoryLimit | None:
+def _memory_limit(world: World, level: PurePosixPath, files: _MemoryFiles, *, is_top: bool) -> MemoryLimit | None:
     """Read one level, or give None where it sets no limit. Above the top one, parents are out of sight."""
-    stat = parse_stat(read_if_there(level / "memory.stat") or "")
+    stat = parse_stat(read_if_there(world, str(level / "memory.stat")) or "")
     try:
-        limit, source = _smallest_limit(level, files, stat if is_top else {})
+        limit, source = _smallest_limit(world, level, files, stat if is_top else {})
     except ValueError as error:
         fact = unknown_fact(f"the limit of a control group cannot be understood: {error}", str(level))
         return MemoryLimit(name=NAME, limit_bytes=fact, available_bytes=fact)
     if limit is None:
         return None
-    return MemoryLimit(name=NAME, limit_bytes=Fact(limit, source), available_bytes=_left(level, files, limit, stat))
+    return MemoryLimit(
+        name=NAME, limit_bytes=Fact(limit, source), available_bytes=_left(world, level, files, limit, stat)
+    )
 
 
-def _smallest_limit(level: Path, files: _MemoryFiles, stat: Mapping[str, int]) -> tuple[int | None, str]:
+def _smallest_limit(
+    world: World, level: PurePosixPath, files: _MemoryFiles, stat: Mapping[str, int]
+) -> tuple[int | None, str]:
     """Give the smallest limit of a level and its file, or None where there is none."""
-    texts = {str(level / name): read_if_there(level / name) for name in files.limits}
+    texts = {str(level / name): read_if_there(world, str(level / name)) for name in files.limits}
     values = {source: parse_limit_bytes(text) for source, text in texts.items() if text is not None}
     # Version 1 tells the smallest limit of all parents here, also of those that a container cannot see.
     inherited = stat.get("hierarchical_memory_limit", _NO_LIMIT_BYTES)
@@ -159,28 +164,28 @@ def _smallest_limit(level: Path, files: _MemoryFiles, stat: Mapping[str, int]) -
     return min(limits, default=(None, str(level)), key=lambda pair: pair[0])
 
 
-def _left(level: Path, files: _MemoryFiles, limit: int, stat: Mapping[str, int]) -> Fact[int]:
+def _left(world: World, level: PurePosixPath, files: _MemoryFiles, limit: int, stat: Mapping[str, int]) -> Fact[int]:
     """Set a level's limit against its use."""
     source = f"{level}: limit - {files.usage} + {' + '.join(files.cache)}"
-    usage = (read_if_there(level / files.usage) or "").strip()
+    usage = (read_if_there(world, str(level / files.usage)) or "").strip()
     left = available_bytes(limit, int(usage), stat, files.cache) if usage.isdecimal() else None
     return fact_or_unknown(left, source, f"{level / files.usage} cannot be read")
 
 
-def _quota_v2(level: Path) -> CpuLimit | None:
+def _quota_v2(world: World, level: PurePosixPath) -> CpuLimit | None:
     """Read cpu.max: quota and period on one line."""
-    text = read_if_there(level / "cpu.max")
+    text = read_if_there(world, str(level / "cpu.max"))
     return None if text is None else _cpu_limit(lambda: parse_quota(*text.split()), level / "cpu.max")
 
 
-def _quota_v1(level: Path) -> CpuLimit | None:
+def _quota_v1(world: World, level: PurePosixPath) -> CpuLimit | None:
     """Read cpu.cfs_quota_us and its period."""
-    quota = read_if_there(level / "cpu.cfs_quota_us")
-    period = read_if_there(level / "cpu.cfs_period_us") or ""
+    quota = read_if_there(world, str(level / "cpu.cfs_quota_us"))
+    period = read_if_there(world, str(level / "cpu.cfs_period_us")) or ""
     return None if quota is None else _cpu_limit(lambda: parse_quota(quota, period), level / "cpu.cfs_quota_us")
 
 
-def _cpu_limit(parse: Callable[[], float | None], file: Path) -> CpuLimit | None:
+def _cpu_limit(parse: Callable[[], float | None], file: PurePosixPath) -> CpuLimit | None:
     """Make a limit of a quota, Unknown where its text cannot be understood."""
     try:
         cores = parse()

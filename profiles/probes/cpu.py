@@ -2,15 +2,17 @@
 
 import os
 import platform
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from profiles.machine import Cpu, Fact
+from profiles.probes import apple, topology
 from profiles.probes.arm import ARM_CORES, ARM_IMPLEMENTERS
-from profiles.probes.reading import Roots, fact_or_unknown, read_if_there, run_command, unknown_fact
+from profiles.probes.reading import fact_or_unknown, line_of, read_if_there, unknown_fact
+from profiles.probes.topology import TOPOLOGY, CoreKinds
+from profiles.world import World
 
 INSTRUCTION_SETS: Final = (
     *("ssse3", "sse4_2", "avx", "f16c", "fma", "bmi2", "avx2", "avx_vnni"),
@@ -41,28 +43,80 @@ _MACOS_NAMES: Final = {
 """Apple's names for the same instruction sets."""
 
 _CPUINFO: Final = "/proc/cpuinfo"
-_TOPOLOGY: Final = "/sys/devices/system/cpu/cpu*/topology"
+_LOADAVG: Final = "/proc/loadavg"
 _SYSCTL: Final = "sysctl hw machdep.cpu"
 
 
 class CpuInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What /proc/cpuinfo says, before gaps are filled from elsewhere."""
 
-    blocks: tuple[Mapping[str, str], ...]
+    blocks: tuple[dict[str, str], ...]
     """One for each logical processor."""
     common: Mapping[str, str]
     """Lines that belong to no processor: the board on many Arm systems."""
 
 
-def read(roots: Roots) -> Cpu:
+class PsutilCpu(msgspec.Struct, frozen=True):
+    """What psutil and the platform say: names and counts, no instruction sets."""
+
+    name: str
+    physical_cores: int | None
+    logical_cores: int | None
+
+
+def read(world: World) -> Cpu:
     """Read the processor in the way that this system offers."""
-    text = read_if_there(roots.proc / "cpuinfo")
+    text = read_if_there(world, "/proc/cpuinfo")
     if text is not None:
-        board = read_if_there(roots.proc / "device-tree/model")
-        return describe_linux(parse_cpuinfo(text), read_siblings(roots.sys), board)
-    if platform.system() == "Darwin":
-        return parse_sysctl(run_command(["sysctl", "hw", "machdep.cpu"]))
-    return _read_portable()
+        return _read_linux(world, parse_cpuinfo(text))
+    if world.platform == "darwin":
+        return parse_sysctl(apple.sysctl(world))
+    return parse_psutil(world.ask("psutil processor", gather, PsutilCpu))
+
+
+def _read_linux(world: World, info: CpuInfo) -> Cpu:
+    """Join /proc/cpuinfo and what sysfs says of cores and caches."""
+    cores = topology.read_siblings(world)
+    cpu = describe_linux(info, cores, read_if_there(world, "/proc/device-tree/model"))
+    return msgspec.structs.replace(
+        with_kinds(cpu, topology.core_kinds(world, cores or _cores_of(info), info.blocks)),
+        l2_cache_bytes=topology.cache_bytes(world, 2),
+        l3_cache_bytes=topology.cache_bytes(world, 3),
+        load_average=_load_average(world),
+    )
+
+
+def with_kinds(cpu: Cpu, kinds: CoreKinds | None) -> Cpu:
+    """Add how many cores are fast ones; never more than the processors that are shown here."""
+    physical = cpu.physical_cores.known
+    if kinds is not None and physical is None:
+        physical = kinds.performance + kinds.efficiency
+        cpu = msgspec.structs.replace(cpu, physical_cores=Fact(physical, kinds.source))
+    if kinds is None or (physical is not None and kinds.performance + kinds.efficiency > physical):
+        missing = unknown_fact("nothing tells fast cores from saving ones", TOPOLOGY)
+        return msgspec.structs.replace(cpu, performance_cores=missing, efficiency_cores=missing)
+    return msgspec.structs.replace(
+        cpu,
+        performance_cores=Fact(kinds.performance, kinds.source),
+        efficiency_cores=Fact(kinds.efficiency, kinds.source),
+    )
+
+
+def _load_average(world: World) -> Fact[float]:
+    """Read how many threads ran or waited over the last minute."""
+    first = line_of(world, _LOADAVG).partition(" ")[0]
+    known = float(first) if first.replace(".", "", 1).isdecimal() else None
+    return fact_or_unknown(known, _LOADAVG, "the kernel does not say")
+
+
+def _cores_of(info: CpuInfo) -> tuple[frozenset[int], ...]:
+    """Group processors by the core numbers that x86 kernels give in /proc/cpuinfo."""
+    groups: dict[tuple[str, str], set[int]] = {}
+    for block in info.blocks:
+        if "core id" in block:
+            key = (block.get("physical id", "0"), block["core id"])
+            groups.setdefault(key, set()).add(int(block["processor"]))
+    return tuple(frozenset(group) for group in groups.values())
 
 
 def parse_cpuinfo(text: str) -> CpuInfo:
@@ -79,28 +133,13 @@ def parse_cpuinfo(text: str) -> CpuInfo:
     return CpuInfo(blocks=tuple(blocks), common=common)
 
 
-def read_siblings(sys: Path) -> tuple[str, ...]:
-    """Give for each logical processor a text that is the same for all that share its core."""
-    return tuple(core for folder in sys.glob("devices/system/cpu/cpu[0-9]*/topology") if (core := _core_of(folder)))
-
-
-def _core_of(folder: Path) -> str | None:
-    """Name a processor's core: the list of its threads, or package and core number on old kernels."""
-    for name in ("core_cpus_list", "thread_siblings_list"):
-        threads = read_if_there(folder / name)
-        if threads:
-            return threads.strip()
-    numbers = (read_if_there(folder / "physical_package_id"), read_if_there(folder / "core_id"))
-    return ":".join(number.strip() for number in numbers if number) if all(numbers) else None
-
-
-def describe_linux(info: CpuInfo, siblings: Iterable[str], board: str | None) -> Cpu:
+def describe_linux(info: CpuInfo, cores: Sequence[frozenset[int]], board: str | None) -> Cpu:
     """Join what the kernel says in several places."""
     logical = len(info.blocks) or None
     return Cpu(
         model=_model(info, board),
         vendor=_vendor(info),
-        physical_cores=_physical_cores(info, siblings),
+        physical_cores=_physical_cores(info, cores),
         logical_cores=fact_or_unknown(logical, _CPUINFO, f"{_CPUINFO} lists no processor"),
         instruction_sets=_instruction_sets(info),
     )
@@ -139,17 +178,18 @@ def _distinct(info: CpuInfo, key: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(block[key] for block in info.blocks if block.get(key)))
 
 
-def _physical_cores(info: CpuInfo, siblings: Iterable[str]) -> Fact[int]:
+def _physical_cores(info: CpuInfo, cores: Sequence[frozenset[int]]) -> Fact[int]:
     """Count cores by the topology, else by the core numbers in /proc/cpuinfo; never more than there are processors.
 
     A container may hide processors in /proc/cpuinfo and show the host's topology, hence the ceiling.
     """
     ceiling = len(info.blocks)
-    from_topology = len(set(siblings))
+    from_topology = len(cores)
     if from_topology:
-        return Fact(min(from_topology, ceiling or from_topology), _TOPOLOGY)
-    cores = {(b.get("physical id", "0"), b["core id"]) for b in info.blocks if "core id" in b}
-    return fact_or_unknown(len(cores) or None, _CPUINFO, "neither sysfs nor /proc/cpuinfo tells cores from threads")
+        return Fact(min(from_topology, ceiling or from_topology), TOPOLOGY)
+    return fact_or_unknown(
+        len(_cores_of(info)) or None, _CPUINFO, "neither sysfs nor /proc/cpuinfo tells cores from threads"
+    )
 
 
 def _instruction_sets(info: CpuInfo) -> Fact[tuple[str, ...]]:
@@ -167,17 +207,23 @@ def _has_flags(block: Mapping[str, str]) -> bool:
     return bool(block.get("flags") or block.get("Features"))
 
 
-def parse_sysctl(text: str) -> Cpu:
-    """Take the facts from the lines "hw.physicalcpu: 8" of macOS."""
-    values = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in text.splitlines())}
+def parse_sysctl(values: Mapping[str, str]) -> Cpu:
+    """Take the facts from the values of macOS's sysctl."""
     model = values.get("machdep.cpu.brand_string")
     vendor = values.get("machdep.cpu.vendor") or ("Apple" if model and model.startswith("Apple") else None)
+    fast, slow = (_sysctl_count(values, f"hw.perflevel{level}.physicalcpu") for level in (0, 1))
+    physical = _sysctl_count(values, "hw.physicalcpu")
+    if physical.known is None and fast.known is not None and slow.known is not None:
+        physical = Fact(fast.known + slow.known, "sysctl hw.perflevel0.physicalcpu + hw.perflevel1.physicalcpu")
+    one_kind = slow.known is None and physical.known is not None
     return Cpu(
         model=fact_or_unknown(model, _SYSCTL, "sysctl does not name the processor"),
         vendor=fact_or_unknown(vendor, _SYSCTL, "sysctl names no vendor"),
-        physical_cores=_sysctl_count(values, "hw.physicalcpu"),
+        physical_cores=physical,
         logical_cores=_sysctl_count(values, "hw.logicalcpu", "hw.ncpu"),
         instruction_sets=_sysctl_sets(values),
+        performance_cores=physical if one_kind else fast,
+        efficiency_cores=Fact(0, _SYSCTL) if one_kind else slow,
     )
 
 
@@ -197,14 +243,19 @@ def _sysctl_sets(values: Mapping[str, str]) -> Fact[tuple[str, ...]]:
     return Fact(tuple(name for name in INSTRUCTION_SETS if name in found), _SYSCTL)
 
 
-def _read_portable() -> Cpu:
-    """Ask psutil and the platform, which know names and counts but no instruction sets."""
+def gather() -> PsutilCpu:
+    """Ask psutil and the platform."""
     import psutil
 
+    return PsutilCpu(platform.processor(), psutil.cpu_count(logical=False), os.cpu_count())
+
+
+def parse_psutil(found: PsutilCpu) -> Cpu:
+    """Take psutil's figures over."""
     return Cpu(
-        model=fact_or_unknown(platform.processor() or None, "platform.processor", "the platform does not name it"),
+        model=fact_or_unknown(found.name or None, "platform.processor", "the platform does not name it"),
         vendor=unknown_fact("no way to read it is known for this system", "platform"),
-        physical_cores=fact_or_unknown(psutil.cpu_count(logical=False), "psutil.cpu_count", "psutil cannot tell"),
-        logical_cores=fact_or_unknown(os.cpu_count(), "os.cpu_count", "the platform cannot tell"),
+        physical_cores=fact_or_unknown(found.physical_cores, "psutil.cpu_count", "psutil cannot tell"),
+        logical_cores=fact_or_unknown(found.logical_cores, "os.cpu_count", "the platform cannot tell"),
         instruction_sets=unknown_fact("no way to read them is known for this system", "platform"),
     )

@@ -1,58 +1,55 @@
-"""What every probe uses to read: where the kernel's trees stand, one file, one command, and facts that are missing."""
+"""What every probe uses to read: a file that may not be there, a command that may fail, facts that are missing."""
 
-import subprocess
+import re
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
-from typing import Any
-
-import msgspec
+from typing import Any, Final
 
 from profiles.machine import Fact, Unknown
+from profiles.world import CommandFailed, World
 
-COMMAND_TIME_LIMIT_S = 2.0
-"""No command that a probe runs takes a tenth of this on a healthy machine."""
-
-
-class Roots(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the kernel's file trees stand. A recorded machine has them somewhere else."""
-
-    proc: Path = Path("/proc")
-    sys: Path = Path("/sys")
-
-    def locate(self, path: str) -> Path:
-        """Find a path that the kernel itself named, such as a mount point, under these roots."""
-        pure = PurePosixPath(path)
-        for name, root in (("/sys", self.sys), ("/proc", self.proc)):
-            if pure.is_relative_to(name):
-                return root / pure.relative_to(name)
-        return Path(path)
+MOST_LISTED: Final = 100_000
+"""A list like "0-4294967295" is garbage: no machine has as many processors."""
 
 
-def read_text(path: Path) -> str:
-    """Read a small file as text. Bytes that are no text are kept visible, and closing zero bytes are dropped."""
-    return path.read_text(encoding="utf-8", errors="replace").rstrip("\0")
-
-
-def read_if_there(path: Path) -> str | None:
+def read_if_there(world: World, path: str) -> str | None:
     """Read a small file, or give None where this kernel has no such file. Other failures are raised."""
     try:
-        return read_text(path)
+        return world.read(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-def run_command(arguments: Sequence[str], time_limit_s: float = COMMAND_TIME_LIMIT_S) -> str:
-    """Give what a program prints, in the plain locale. Raises when it fails or takes too long."""
-    done = subprocess.run(
-        list(arguments),
-        check=True,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-        env={"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-        timeout=time_limit_s,
-    )
+def line_of(world: World, path: str) -> str:
+    """Read a one-line file, empty where it is not there or does not let itself be read."""
+    try:
+        return world.read(path).strip()
+    except OSError:
+        return ""
+
+
+def number_of(world: World, path: str) -> int | None:
+    """Read a file that holds one number, or give None."""
+    text = line_of(world, path)
+    return int(text) if text.isdecimal() else None
+
+
+def output_of(world: World, arguments: Sequence[str]) -> str:
+    """Give what a command prints. Raises CommandFailed with the command's own words when it fails."""
+    done = world.run(arguments)
+    if done.status:
+        words = " ".join((done.stderr.strip() or done.stdout.strip()).split())[:200]
+        raise CommandFailed(f"{arguments[0]} ended with status {done.status}: {words or 'it says nothing'}")
     return done.stdout
+
+
+def parse_cpu_list(text: str) -> frozenset[int]:
+    """Read the kernel's lists of processors: "0-3,8" names five. Anything else in it is left out."""
+    found: set[int] = set()
+    for first, last in re.findall(r"(\d+)(?:-(\d+))?", text):
+        span = range(int(first), int(last or first) + 1)
+        if len(span) <= MOST_LISTED:
+            found.update(span)
+    return frozenset(found)
 
 
 def unknown_fact(reason: str, source: str) -> Fact[Any]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import msgspec
 
 from profiles.machine import Fact, MemoryLimit
-from profiles.probes.reading import Roots, fact_or_unknown, read_if_there
+from profiles.probes.reading import fact_or_unknown, read_if_there
+from profiles.world import NotRecorded, World
 
 
 class _Kind(msgspec.Struct, frozen=True):
@@ -25,15 +26,23 @@ _KINDS = (
 )
 
 
-def memory_limits(roots: Roots) -> tuple[MemoryLimit, ...]:
-    """Read the limits of this process, which its children inherit. Windows has none."""
+def memory_limits(world: World) -> tuple[MemoryLimit, ...]:
+    """Read the limits of this process, which its children inherit. A fragment of a machine is taken to have none."""
+    try:
+        finite = world.ask("resource limits", gather, dict[str, int])
+    except NotRecorded:
+        return ()
+    return parse(finite, read_if_there(world, "/proc/self/status")) if finite else ()
+
+
+def gather() -> dict[str, int]:
+    """Ask the kernel for the limits that are finite. Windows has none."""
     try:
         import resource
     except ImportError:
-        return ()
+        return {}
     limits = {kind.resource: resource.getrlimit(getattr(resource, kind.resource))[0] for kind in _KINDS}
-    finite = {name: value for name, value in limits.items() if value != resource.RLIM_INFINITY}
-    return parse(finite, read_if_there(roots.proc / "self/status")) if finite else ()
+    return {name: value for name, value in limits.items() if value != resource.RLIM_INFINITY}
 
 
 def parse(limits: Mapping[str, int], status: str | None) -> tuple[MemoryLimit, ...]:

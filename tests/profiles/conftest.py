@@ -1,4 +1,4 @@
-"""Recorded machines, laid out as the kernel's file trees."""
+"""Recorded machines, laid out as the kernel's file trees or played back."""
 
 import json
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from profiles.probes.reading import Roots
+from profiles.world import LiveWorld, World
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -25,14 +25,14 @@ def recorded() -> Callable[[str], Texts]:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Callable[[Texts], Roots]:
-    """Lay files out under a temporary folder and give the roots a probe is to read from."""
+def tree(tmp_path: Path) -> Callable[[Texts], World]:
+    """Lay files out under a temporary folder and give the world that a probe is to read."""
 
-    def lay_out(files: Texts) -> Roots:
+    def lay_out(files: Texts) -> World:
         for name, text in files.items():
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        return Roots(proc=tmp_path / "proc", sys=tmp_path / "sys")
+        return LiveWorld(tmp_path)
 
     return lay_out

@@ -13,6 +13,7 @@ from profiles.machine import (
     Cpu,
     CpuLimit,
     Disk,
+    EngineDevice,
     Fact,
     Limits,
     Machine,
@@ -176,12 +177,93 @@ def test_devices_are_numbered_within_their_vendor() -> None:
     assert [pool.device for pool in pools] == [None, 0, 1]
 
 
-def test_unified_memory_is_no_second_pool() -> None:
-    """Memory that is the host's own is counted once, with or without figures of its own."""
-    devices = (gpu(None, None, unified=True), gpu(32 * GIB, 30 * GIB, unified=True))
-    found = budget(machine(gpus=devices, backends=("cpu", "cuda")))
+def test_unified_memory_is_counted_once() -> None:
+    """A device that works in the host's memory can take its budget, and adds nothing to it."""
+    found = budget(machine(gpus=(gpu(16 * GIB, 12 * GIB, unified=True),), backends=("cpu", "cuda")))
+    assert found.pools[1].budget_bytes == found.pools[1].shared_bytes == found.host.budget_bytes
+    assert found.total_bytes == found.host.budget_bytes
+
+
+def test_a_unified_device_takes_no_more_than_its_share() -> None:
+    """Metal's working set lies below the memory; what is not free is not given."""
+    (_, shared) = budget(machine(gpus=(gpu(8 * GIB, 8 * GIB, unified=True),), backends=("cpu", "cuda"))).pools
+    assert shared.budget_bytes == shared.shared_bytes == 8 * GIB
+    found = budget(machine(16 * GIB, 4 * GIB, gpus=(gpu(12 * GIB, 12 * GIB, unified=True),), backends=("cuda",)))
+    assert found.pools[1].budget_bytes == found.host.budget_bytes
+
+
+def test_what_the_firmware_cut_off_is_memory_of_its_own() -> None:
+    """A processor's GPU with 96 GiB cut off, and 15 GiB of the host's: the first counts in full, less a reserve."""
+    device = msgspec.structs.replace(
+        gpu(111 * GIB, 110 * GIB, vendor="amd", unified=True),
+        own_bytes=number(96 * GIB),
+        own_free_bytes=number(95 * GIB),
+    )
+    found = budget(machine(31 * GIB, 28 * GIB, gpus=(device,), backends=("vulkan",)))
+    pool = found.pools[1]
+    assert pool.shared_bytes == 15 * GIB
+    assert pool.budget_bytes == 95 * GIB - 256 * MIB + 15 * GIB
+    assert found.total_bytes == found.host.budget_bytes + 95 * GIB - 256 * MIB
+
+
+def test_a_processors_gpu_is_left_out_beside_a_card() -> None:
+    """The engine does the same; a card that the engine cannot use does not count as one."""
+    devices = (gpu(8 * GIB, 8 * GIB, vendor="amd", unified=True, name="AMD 680M"), gpu())
+    found = budget(machine(gpus=devices, backends=("cuda", "vulkan")))
+    assert [pool.name for pool in found.pools] == ["host memory", "NVIDIA L4"]
+    assert "part of the processor" in found.unused[0]
+    alone = budget(machine(gpus=(devices[0], gpu(vendor="intel", name="A770")), backends=("hip",)))
+    assert [pool.name for pool in alone.pools] == ["host memory", "AMD 680M"]
+
+
+def test_a_unified_device_of_unknown_share_is_a_sentence() -> None:
+    """Where nothing says how much of the host's memory a device may take, it takes nothing."""
+    found = budget(machine(gpus=(gpu(None, None, unified=True),), backends=("cuda",)))
     assert found.pools == (found.host,)
-    assert found.unused == ()
+    assert "the kernel is silent" in found.unused[0]
+
+
+def seen(
+    name: str, total: int, free: int, description: str, kind: Literal["cpu", "gpu", "igpu"] = "gpu"
+) -> EngineDevice:
+    """Give one device of the engine's own list."""
+    return EngineDevice(name=name, description=description, kind=kind, total_bytes=total, free_bytes=free)
+
+
+def with_engine(devices: tuple[EngineDevice, ...], *gpus: Accelerator) -> Budget:
+    """Budget a machine whose engine lists these devices."""
+    base = machine(gpus=gpus, backends=("cuda", "vulkan"))
+    return budget(msgspec.structs.replace(base, engine_devices=Fact(devices, "test")))
+
+
+def test_the_engines_own_figures_outrank_the_vendors() -> None:
+    """The smaller free counts, and a device that the engine does not find is not used."""
+    found = with_engine((seen("CUDA0", 22 * GIB, 20 * GIB, "NVIDIA L4"),), gpu(), gpu(name="NVIDIA P400"))
+    assert [pool.free_bytes.known for pool in found.pools[1:]] == [20 * GIB]
+    assert found.unused == ("NVIDIA P400 is not used: the engine itself does not find it.",)
+
+
+@pytest.mark.parametrize(("total", "free"), [(24 * GIB, 54 * GIB), (64 * GIB, 60 * GIB)])
+def test_an_engine_that_sees_too_much_is_not_believed(total: int, free: int) -> None:
+    """Versions have said that a card had more free than it has: then the vendor's figure stays."""
+    found = with_engine((seen("Vulkan0", total, free, "NVIDIA L4"),), gpu())
+    assert found.pools[1].free_bytes.known == 23 * GIB
+
+
+def test_the_engine_fills_in_what_the_vendor_does_not_say() -> None:
+    """Intel's driver does not tell what is free; the engine does."""
+    card = gpu(None, None, vendor="intel", name="Intel Arc B580")
+    found = with_engine((seen("Vulkan0", 12 * GIB, 11 * GIB, "Intel(R) Arc(TM) B580 Graphics (BMG G21)"),), card)
+    assert found.pools[1].budget_bytes == 11 * GIB - 12 * GIB * 5 // 100
+
+
+def test_threads_stay_on_the_fast_cores() -> None:
+    """Six fast and eight saving cores make six threads; without saving cores nothing changes."""
+    base = with_cpu(14, 20)
+    hybrid = msgspec.structs.replace(base.cpu, performance_cores=number(6), efficiency_cores=number(8))
+    assert budget(msgspec.structs.replace(base, cpu=hybrid)).threads == 6
+    uniform = msgspec.structs.replace(base.cpu, performance_cores=number(14), efficiency_cores=number(0))
+    assert budget(msgspec.structs.replace(base, cpu=uniform)).threads == 14
 
 
 def test_a_device_of_unknown_memory_offers_nothing() -> None:

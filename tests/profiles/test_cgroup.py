@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from profiles.machine import Unknown
 from profiles.probes import cgroup
-from profiles.probes.reading import Roots
+from profiles.world import World
 
 Recorded = Callable[[str], dict[str, str]]
-Tree = Callable[[dict[str, str]], Roots]
+Tree = Callable[[dict[str, str]], World]
 
 V2_INSIDE = {
     "proc/self/cgroup": "0::/\n",
@@ -233,8 +233,8 @@ def test_a_real_group_is_seen_from_inside(real_group: Path) -> None:
     """A process that enters a group of 256 MiB finds that limit and less than it available."""
     program = (
         f"open('{real_group}/cgroup.procs', 'w').write('0')\n"
-        "from profiles.probes import cgroup; from profiles.probes.reading import Roots\n"
-        "limit = min(cgroup.memory_limits(Roots()), key=lambda limit: limit.limit_bytes.known)\n"
+        "from profiles.probes import cgroup; from profiles.world import LiveWorld\n"
+        "limit = min(cgroup.memory_limits(LiveWorld()), key=lambda limit: limit.limit_bytes.known)\n"
         "print(limit.limit_bytes.known, limit.available_bytes.known)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=30)

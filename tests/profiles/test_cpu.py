@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from profiles.machine import Unknown
-from profiles.probes import cpu
-from profiles.probes.reading import Roots
+from profiles.probes import apple, cpu, topology
+from profiles.recording import SCHEMA, RecordedCommand, Recording, ReplayWorld
+from profiles.world import World
 
 Recorded = Callable[[str], dict[str, str]]
-Tree = Callable[[dict[str, str]], Roots]
+Tree = Callable[[dict[str, str]], World]
 
 
 def test_a_raspberry_pi_is_named_by_core_and_board(recorded: Recorded, tree: Tree) -> None:
@@ -26,10 +27,32 @@ def test_a_raspberry_pi_is_named_by_core_and_board(recorded: Recorded, tree: Tre
     assert facts.instruction_sets.value == ("asimd",)
 
 
-def test_without_any_topology_cores_are_unknown(recorded: Recorded, tree: Tree) -> None:
+def test_without_any_topology_cores_are_unknown(tree: Tree) -> None:
     """Where nothing tells cores from threads, the number is not guessed."""
-    facts = cpu.read(tree(recorded("raspberry-pi-4")))
+    facts = cpu.read(tree({"proc/cpuinfo": "processor: 0\nCPU implementer: 0x41\nCPU part: 0xfff\n"}))
     assert isinstance(facts.physical_cores.value, Unknown)
+
+
+def test_known_designs_of_arm_have_one_thread_a_core(recorded: Recorded, tree: Tree) -> None:
+    """Without sysfs the design alone tells four fast cores of a Raspberry Pi."""
+    facts = cpu.read(tree(recorded("raspberry-pi-4")))
+    assert (facts.physical_cores.value, facts.performance_cores.value, facts.efficiency_cores.value) == (4, 4, 0)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (["0xd87"] * 10 + ["0xd85"] * 10, (10, 10)),
+        (["0xd05"] * 4 + ["0xd0b"] * 4, (4, 4)),
+        (["0xd46"] * 3 + ["0xd4d"] * 4 + ["0xd4e"], (5, 3)),
+        (["0xd42"] * 12, (12, 0)),
+    ],
+)
+def test_arm_designs_are_ranked(parts: list[str], expected: tuple[int, int], tree: Tree) -> None:
+    """DGX Spark, RK3588, a phone with a single prime core, Orin: fast and saving cores by design, in any order."""
+    blocks = (f"processor: {n}\nCPU implementer: 0x41\nCPU part: {part}" for n, part in enumerate(parts))
+    facts = cpu.read(tree({"proc/cpuinfo": "\n\n".join(blocks)}))
+    assert (facts.performance_cores.value, facts.efficiency_cores.value) == expected
 
 
 def test_a_hybrid_processor_counts_both_kinds_of_core(recorded: Recorded, tree: Tree) -> None:
@@ -52,7 +75,7 @@ def test_a_kernel_without_thread_lists_still_tells_its_cores(recorded: Recorded,
     """Core numbers repeat in every package: only together with the package they count 16 cores."""
     facts = cpu.describe_linux(
         cpu.parse_cpuinfo("\n\n".join(f"processor: {n}" for n in range(16))),
-        cpu.read_siblings(tree(recorded("opteron-old-kernel")).sys),
+        topology.read_siblings(tree(recorded("opteron-old-kernel"))),
         None,
     )
     assert facts.physical_cores.value == 16
@@ -110,7 +133,7 @@ def test_only_instruction_sets_of_all_cores_count() -> None:
 
 def test_apple_silicon_through_sysctl(recorded: Recorded) -> None:
     """There is no /proc on macOS; its counters and names come from sysctl."""
-    facts = cpu.parse_sysctl(recorded("apple-m3-ultra")["sysctl"])
+    facts = cpu.parse_sysctl(apple.parse_lines(recorded("apple-m3-ultra")["sysctl"]))
     assert facts.model.value == "Apple M3 Ultra"
     assert facts.vendor.value == "Apple"
     assert (facts.physical_cores.value, facts.logical_cores.value) == (28, 28)
@@ -127,13 +150,15 @@ def test_apple_silicon_through_sysctl(recorded: Recorded) -> None:
 )
 def test_apples_names_are_translated(line: str, expected: tuple[str, ...] | None) -> None:
     """Both of Apple's ways to list instruction sets come out in the kernel's spelling."""
-    assert cpu.parse_sysctl(line).instruction_sets.value == (expected or ("ssse3", "avx", "f16c", "fma", "avx2"))
+    assert cpu.parse_sysctl(apple.parse_lines(line)).instruction_sets.value == (
+        expected or ("ssse3", "avx", "f16c", "fma", "avx2")
+    )
 
 
 @given(st.text(max_size=300))
 def test_no_text_breaks_the_parsers(text: str) -> None:
     """Garbage gives Unknown facts, never an exception or a zero."""
-    for facts in (cpu.describe_linux(cpu.parse_cpuinfo(text), (), None), cpu.parse_sysctl(text)):
+    for facts in (cpu.describe_linux(cpu.parse_cpuinfo(text), (), None), cpu.parse_sysctl(apple.parse_lines(text))):
         assert facts.logical_cores.value != 0
         assert facts.physical_cores.value != 0
 
@@ -145,18 +170,13 @@ def test_an_empty_cpuinfo_gives_unknown_everywhere(tree: Tree) -> None:
     assert all(isinstance(fact.value, Unknown) and fact.value.reason for fact in values)
 
 
-def test_a_mac_is_read_through_sysctl(tree: Tree, recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without /proc on Darwin the command's output is what gets parsed."""
-    asked: list[list[str]] = []
-
-    def answer(arguments: list[str]) -> str:
-        asked.append(arguments)
-        return recorded("apple-m3-ultra")["sysctl"]
-
-    monkeypatch.setattr(platform, "system", lambda: "Darwin")
-    monkeypatch.setattr(cpu, "run_command", answer)
-    assert cpu.read(tree({})).model.value == "Apple M3 Ultra"
-    assert asked == [["sysctl", "hw", "machdep.cpu"]]
+def test_a_mac_is_read_through_sysctl(recorded: Recorded) -> None:
+    """Without /proc on Darwin the command's output is what gets parsed: 20 fast cores and 8 saving ones."""
+    command = RecordedCommand(stdout=recorded("apple-m3-ultra")["sysctl"])
+    mac = Recording(schema=SCHEMA, platform="darwin", commands={"sysctl hw machdep.cpu": command})
+    facts = cpu.read(ReplayWorld(mac))
+    assert facts.model.value == "Apple M3 Ultra"
+    assert (facts.performance_cores.value, facts.efficiency_cores.value) == (20, 8)
 
 
 def test_other_systems_are_read_through_psutil(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from profiles.machine import Unknown
 from profiles.probes import engine
+from profiles.world import LiveWorld
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ def test_another_folder_of_libraries_is_respected(tmp_path: Path, monkeypatch: p
     """The bindings load from the folder of LLAMA_CPP_LIB_PATH, so that one is looked at."""
     (tmp_path / "libggml-vulkan.so").touch()
     monkeypatch.setenv("LLAMA_CPP_LIB_PATH", str(tmp_path))
-    fact = engine.read()
+    fact = engine.read(LiveWorld())
     assert fact.value == ("vulkan",)
     assert fact.source == str(tmp_path)
 
@@ -42,14 +43,14 @@ def test_another_folder_of_libraries_is_respected(tmp_path: Path, monkeypatch: p
 def test_a_missing_folder_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine without its libraries cannot be judged."""
     monkeypatch.setenv("LLAMA_CPP_LIB_PATH", str(tmp_path / "none"))
-    assert isinstance(engine.read().value, Unknown)
+    assert isinstance(engine.read(LiveWorld()).value, Unknown)
 
 
 def test_an_engine_that_is_not_installed_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is known of an engine that is not there yet."""
     monkeypatch.delenv("LLAMA_CPP_LIB_PATH", raising=False)
     monkeypatch.setattr(engine, "find_spec", lambda _: None)
-    value = engine.read().value
+    value = engine.read(LiveWorld()).value
     assert isinstance(value, Unknown)
     assert "not installed" in value.reason
 
@@ -63,5 +64,5 @@ def test_the_engine_is_found_and_not_loaded(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.delenv("LLAMA_CPP_LIB_PATH", raising=False)
     monkeypatch.delitem(sys.modules, "llama_cpp", raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert engine.read().value == ("cpu",)
+    assert engine.read(LiveWorld()).value == ("cpu",)
     assert "llama_cpp" not in sys.modules

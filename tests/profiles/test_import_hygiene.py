@@ -13,7 +13,7 @@ def modules_after(program: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["profiles.probe", "profiles.budget"])
+@pytest.mark.parametrize("module", ["profiles.probe", "profiles.budget", "profiles.simulated"])
 def test_importing_loads_no_heavy_library(module: str) -> None:
     """The libraries psutil and NVML are loaded by the probes that need them, the engine never."""
     heavy = {"psutil", "pynvml", "llama_cpp", "numpy", "rich", "typer", "textual"}

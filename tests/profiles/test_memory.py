@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from profiles.machine import Provenance, Unknown
 from profiles.probes import memory
-from profiles.probes.reading import Roots
+from profiles.world import World
 
 Recorded = Callable[[str], dict[str, str]]
-Tree = Callable[[dict[str, str]], Roots]
+Tree = Callable[[dict[str, str]], World]
 
 
 def test_the_kernels_kb_are_1024_bytes(recorded: Recorded, tree: Tree) -> None:

@@ -7,11 +7,11 @@ from typing import NoReturn
 import pytest
 
 from profiles.machine import Unknown
-from profiles.probes import nvidia
-from profiles.probes.nvidia import NvmlDevice, NvmlFailure, NvmlMemory, NvmlReadings
-from profiles.probes.reading import Roots
+from profiles.probes import nvidia, nvml, pci
+from profiles.probes.nvml import NvmlDevice, NvmlFailure, NvmlMemory, NvmlReadings, NvmlSlice
+from profiles.world import World
 
-Tree = Callable[[dict[str, str]], Roots]
+Tree = Callable[[dict[str, str]], World]
 
 NOT_SUPPORTED = NvmlFailure(3, "Not Supported")
 L4 = NvmlDevice(name="NVIDIA L4", memory=NvmlMemory(23034 << 20, 22000 << 20), compute_capability=(8, 9))
@@ -106,7 +106,8 @@ def test_the_bus_lists_display_and_compute_devices_only(tree: Tree) -> None:
             f"{folder}/{slot}/class": kind,
             f"{folder}/{slot}/device": "0x1db6",
         }
-    assert nvidia.devices_on_bus(tree(files).sys) == ("NVIDIA device 0x1db6 at 0000:5a:00.0",)
+    (found,) = pci.displays(tree(files), pci.NVIDIA)
+    assert (found.slot, found.device) == ("0000:5a:00.0", 0x1DB6)
 
 
 class FakeNvmlError(Exception):
@@ -132,30 +133,43 @@ def fake_nvml(**changes: object) -> SimpleNamespace:
         "nvmlDeviceGetName": lambda _: "NVIDIA L4",
         "nvmlDeviceGetMemoryInfo": lambda _: SimpleNamespace(total=1 << 34, free=1 << 33),
         "nvmlDeviceGetCudaComputeCapability": lambda _: (8, 9),
+        "nvmlSystemGetCudaDriverVersion_v2": lambda: 12040,
+        "nvmlDeviceGetMigMode": lambda _: (0, 0),
+        "nvmlDeviceGetPciInfo": lambda _: SimpleNamespace(busId="00000000:01:00.0"),
+        "nvmlDeviceGetMaxMigDeviceCount": lambda _: 2,
+        "nvmlDeviceGetMigDeviceHandleByIndex": lambda handle, index: handle if index == 0 else refuse(),
     }
     return SimpleNamespace(**calls | changes)
 
 
 def test_gathering_copies_every_answer() -> None:
     """The gatherer turns the library's structures into plain values."""
-    device = NvmlDevice(name="NVIDIA L4", memory=NvmlMemory(1 << 34, 1 << 33), compute_capability=(8, 9))
-    assert nvidia.ask(fake_nvml()) == NvmlReadings(driver_version="580.1", devices=(device,))
+    memory = NvmlMemory(1 << 34, 1 << 33)
+    device = NvmlDevice(name="NVIDIA L4", memory=memory, compute_capability=(8, 9), bus="00000000:01:00.0")
+    assert nvml.ask(fake_nvml()) == NvmlReadings(driver_version="580.1", devices=(device,), cuda_version=12040)
+
+
+def test_gathering_lists_the_slices_of_a_cut_device() -> None:
+    """With MIG on, each slice that is set up is asked for; an empty place is no slice."""
+    answer = nvml.ask(fake_nvml(nvmlDeviceGetMigMode=lambda _: (1, 1)))
+    assert isinstance(answer, NvmlReadings)
+    assert answer.devices[0].slices == (NvmlSlice(name="NVIDIA L4", memory=NvmlMemory(1 << 34, 1 << 33)),)
 
 
 @pytest.mark.parametrize("call", ["nvmlInit", "nvmlDeviceGetCount"])
 def test_gathering_ends_early_where_nothing_can_be_listed(call: str) -> None:
     """Without a list of devices there is one failure instead of readings."""
-    assert isinstance(nvidia.ask(fake_nvml(**{call: refuse})), NvmlFailure)
+    assert isinstance(nvml.ask(fake_nvml(**{call: refuse})), NvmlFailure)
 
 
 def test_gathering_keeps_failures_in_their_places() -> None:
     """A refused call leaves the others standing."""
     refused = fake_nvml(nvmlDeviceGetMemoryInfo=refuse, nvmlSystemGetDriverVersion=refuse)
-    answer = nvidia.ask(refused)
+    answer = nvml.ask(refused)
     assert isinstance(answer, NvmlReadings)
     assert isinstance(answer.driver_version, NvmlFailure)
     assert isinstance(answer.devices[0].memory, NvmlFailure)
     assert answer.devices[0].name == "NVIDIA L4"
-    lost = nvidia.ask(fake_nvml(nvmlDeviceGetHandleByIndex=refuse))
+    lost = nvml.ask(fake_nvml(nvmlDeviceGetHandleByIndex=refuse))
     assert isinstance(lost, NvmlReadings)
     assert isinstance(lost.devices[0].name, NvmlFailure)

@@ -37,8 +37,8 @@ def test_without_the_use_the_rest_is_unknown(status: str | None) -> None:
 def test_a_real_ulimit_is_seen_by_the_process_under_it() -> None:
     """A shell's `ulimit -v` in KiB comes out in bytes, and no other limit appears."""
     program = (
-        "from profiles.probes import ulimit; from profiles.probes.reading import Roots\n"
-        "for limit in ulimit.memory_limits(Roots()): print(limit.limit_bytes.known, limit.available_bytes.known)"
+        "from profiles.probes import ulimit; from profiles.world import LiveWorld\n"
+        "for limit in ulimit.memory_limits(LiveWorld()): print(limit.limit_bytes.known, limit.available_bytes.known)"
     )
     done = subprocess.run(
         ["/bin/sh", "-c", f'ulimit -v 4000000; exec "{sys.executable}" -c "{program}"'],
@@ -64,7 +64,8 @@ def test_a_real_affinity_is_seen() -> None:
     """A process that is tied to one processor says so."""
     program = (
         "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
-        "from profiles.probes import affinity; print(affinity.cpu_limits()[0].cores.known)"
+        "from profiles.probes import affinity; from profiles.world import LiveWorld\n"
+        "print(affinity.cpu_limits(LiveWorld())[0].cores.known)"
     )
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=30)
     assert done.stdout.strip() == "1.0"

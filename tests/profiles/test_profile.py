@@ -29,11 +29,11 @@ from profiles.machine import (
     machine_to_json,
 )
 from profiles.probe import Probes, merge_accelerators, probes_of, profile
-from profiles.probes.reading import Roots
 from profiles.probes.system import System
+from profiles.world import LiveWorld, World
 
 Recorded = Callable[[str], dict[str, str]]
-Tree = Callable[[dict[str, str]], Roots]
+Tree = Callable[[dict[str, str]], World]
 
 LSCPU, FREE = shutil.which("lscpu"), shutil.which("free")
 
@@ -67,6 +67,9 @@ def all_probes(probe: Callable[..., NoReturn]) -> Probes:
         accelerators={"NVIDIA": probe},
         disk=probe,
         engine=probe,
+        engine_devices=probe,
+        npus=probe,
+        environment=probe,
     )
 
 
@@ -121,14 +124,6 @@ def test_system_and_disk_agree_with_the_standard_library(tmp_path: Path) -> None
     assert machine.simulated is False
 
 
-def test_a_profile_is_quick(tmp_path: Path) -> None:
-    """Once the libraries are loaded, a profile takes less than 0.3 seconds."""
-    profile(tmp_path)
-    start = time.perf_counter()
-    profile(tmp_path)
-    assert time.perf_counter() - start < 0.3
-
-
 def test_a_machine_survives_json(tmp_path: Path) -> None:
     """What is written is read back as the same machine, and as JSON it is plain."""
     machine = profile(tmp_path)
@@ -140,7 +135,7 @@ def test_failing_probes_leave_reasons_only(tmp_path: Path) -> None:
     machine = profile(tmp_path, all_probes(broken))
     facts = facts_of(machine)
     assert all(isinstance(fact.value, Unknown) and "the disk is on fire" in fact.value.reason for fact in facts)
-    assert len(facts) == 17
+    assert len(facts) == 35
     assert machine.disk.path == str(tmp_path)
     assert machine_from_json(machine_to_json(machine)) == machine
 
@@ -156,7 +151,7 @@ def test_hanging_probes_are_left_behind(tmp_path: Path, hung: Callable[..., NoRe
 
 def test_one_hanging_probe_costs_only_its_own_facts(tmp_path: Path, hung: Callable[..., NoReturn]) -> None:
     """A driver that hangs leaves processor, memory and disk as they are."""
-    probes = msgspec.structs.replace(probes_of(Roots()), accelerators={"NVIDIA": hung})
+    probes = msgspec.structs.replace(probes_of(LiveWorld()), accelerators={"NVIDIA": hung})
     machine = profile(tmp_path, probes, time_limit_s=2.0)
     assert isinstance(machine.accelerators.value, Unknown)
     assert machine.memory.total_bytes.known
@@ -165,7 +160,9 @@ def test_one_hanging_probe_costs_only_its_own_facts(tmp_path: Path, hung: Callab
 
 def test_a_failed_limit_probe_counts_as_a_limit_of_unknown_size(tmp_path: Path) -> None:
     """A limit that was missed could be any, so nothing is promised."""
-    machine = profile(tmp_path, msgspec.structs.replace(probes_of(Roots()), memory_limits={"control group": broken}))
+    machine = profile(
+        tmp_path, msgspec.structs.replace(probes_of(LiveWorld()), memory_limits={"control group": broken})
+    )
     (limit,) = machine.limits.memory
     assert isinstance(limit.limit_bytes.value, Unknown)
     host = budget(machine).host
@@ -185,7 +182,7 @@ def test_a_tree_that_cannot_be_read_gives_reasons(tmp_path: Path) -> None:
     """Folders in the place of files are failures of their probes, not of the profile."""
     for name in ("cpuinfo", "meminfo", "self/cgroup"):
         (tmp_path / "proc" / name).mkdir(parents=True)
-    machine = profile(tmp_path, probes_of(Roots(proc=tmp_path / "proc", sys=tmp_path / "sys")))
+    machine = profile(tmp_path, probes_of(LiveWorld(tmp_path)))
     assert isinstance(machine.cpu.model.value, Unknown)
     assert isinstance(machine.memory.total_bytes.value, Unknown)
     assert isinstance(machine.limits.memory[0].limit_bytes.value, Unknown)
@@ -246,8 +243,8 @@ def test_a_hung_probe_does_not_keep_the_program_alive() -> None:
     """A process whose probe hangs for good still ends on its own."""
     program = (
         "import time, msgspec; from pathlib import Path\n"
-        "from profiles.probe import probes_of, profile; from profiles.probes.reading import Roots\n"
-        "probes = msgspec.structs.replace(probes_of(Roots()), engine=lambda: time.sleep(600))\n"
+        "from profiles.probe import probes_of, profile; from profiles.world import LiveWorld\n"
+        "probes = msgspec.structs.replace(probes_of(LiveWorld()), engine=lambda: time.sleep(600))\n"
         "profile(Path.cwd(), probes, time_limit_s=0.2)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=20)

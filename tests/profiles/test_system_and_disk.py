@@ -5,6 +5,7 @@ from pathlib import Path
 
 from profiles.machine import Unknown
 from profiles.probes import disk, system
+from profiles.world import LiveWorld
 
 
 def test_a_distribution_is_called_what_it_calls_itself() -> None:
@@ -30,7 +31,7 @@ def test_a_nameless_platform_is_unknown() -> None:
 def test_a_store_that_does_not_exist_yet_has_room(tmp_path: Path) -> None:
     """The nearest folder that is there decides the file system; the path shown is the one asked for."""
     path = tmp_path / "models" / "blobs"
-    found = disk.read(path)
+    found = disk.read(LiveWorld(), path)
     assert found.path == str(path)
     assert found.total_bytes.value == shutil.disk_usage(tmp_path).total
     assert str(tmp_path) in found.free_bytes.source
