@@ -3,22 +3,21 @@
 `Engine` is the seam: whatever opens a session of this shape can stand in for the real one.
 """
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 import msgspec
 
+from deploy.engine.files import HeldFiles
+from deploy.engine.process import EngineProcess
 from deploy.engine.protocol import (
+    Attack,
+    Attacked,
     Cancel,
     Channel,
     Done,
@@ -34,34 +33,14 @@ from deploy.engine.protocol import (
     Rehearse,
     Rehearsed,
     Request,
+    Start,
+    Targets,
     event_decoder,
 )
+from deploy.engine.watch import HANG_LIMIT_S, LOOK_EVERY_S, Watch
 from deploy.errors import EngineFailed
 
 Wanted = TypeVar("Wanted", bound=Event)
-
-START_LIMIT_S: Final = 60.0
-"""A start takes a fifth of a second; a cold disk on a small board takes some seconds."""
-CLOSE_LIMIT_S: Final = 1.0
-STDERR_TAIL_BYTES: Final = 4096
-SPIN_COUNT: Final = "300"
-"""Turns that a thread waits at a barrier before it sleeps (GNU OpenMP). With the default of millions a thread that
-waits for a core held by another program burns the core it has: 1.9 instead of 9.0 tokens a second (1.7B shape, two
-cores, both busy), 3.5 instead of 51 (135M). On a quiet machine the short wait costs nothing that can be measured."""
-PASSED_ON: Final = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"})
-PASSED_ON_PREFIXES: Final = (
-    "LC_",
-    "DYLD_",
-    "CUDA_",
-    "HIP_",
-    "ROCR_",
-    "GGML_",
-    "OMP_",
-    "GOMP_",
-    "COVERAGE_",
-    "COV_CORE_",
-)
-"""What the engine may know of the user's environment. Tokens and proxies are not among it."""
 
 
 class Session(Protocol):
@@ -69,6 +48,11 @@ class Session(Protocol):
 
     ready: Ready
     loaded: Loaded
+
+    @property
+    def ended(self) -> bool:
+        """Whether the engine is gone, so that another session is needed."""
+        ...
 
     def generate(self, request: Generate) -> Iterator[Event]:
         """Answer; the last event is Done. Raises EngineFailed when the request is refused or the process dies."""
@@ -87,7 +71,7 @@ class Engine(Protocol):
     """Something that can open sessions."""
 
     def open(self, files: Sequence[Path], plan: LoadPlan, on_loading: Callable[[float], None]) -> Session:
-        """Load a model. Raises EngineFailed."""
+        """Load a model. Raises EngineFailed, and IntegrityError when a file changed meanwhile."""
         ...
 
     def rehearse(self, files: Sequence[Path], plan: LoadPlan) -> Rehearsed:
@@ -99,28 +83,53 @@ class Engine(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
 class LlamaEngine:
-    """The real engine: every session is a process of its own."""
+    """The real engine: every session is a process of its own, sealed unless its owner says otherwise."""
+
+    unsealed: bool = False
+    """Whether an administrator allowed it to run without the seal, and the user asked for that."""
+    audit: bool = False
+    landlock_abi_at_most: int | None = None
+    hang_limit_s: float = HANG_LIMIT_S
 
     def open(self, files: Sequence[Path], plan: LoadPlan, on_loading: Callable[[float], None]) -> "LlamaSession":
-        """Start a process and load the model in it."""
-        session = LlamaSession()
-        try:
-            session.load(tuple(str(file) for file in files), plan, on_loading)
-        except BaseException:
-            session.close()
-            raise
+        """Start a process that sees nothing but these files, and load the model in it."""
+        with HeldFiles(files) as held:
+            session = LlamaSession(self._start(held, plan), held, hang_limit_s=self.hang_limit_s)
+            try:
+                session.load(held.names, plan, on_loading)
+                held.require_unchanged()
+            except BaseException:
+                session.close()
+                raise
         return session
 
     def rehearse(self, files: Sequence[Path], plan: LoadPlan) -> Rehearsed:
         """Ask a process of its own, since a bad file may abort it."""
-        with LlamaSession() as session:
-            return session.rehearse(tuple(str(file) for file in files), plan)
+        with HeldFiles(files) as held, LlamaSession(self._start(held, plan), held) as session:
+            return session.rehearse(held.names, plan)
 
     def describe(self) -> Ready:
         """Start a process, hear its name and end it."""
-        with LlamaSession() as session:
+        with self.start() as session:
             return session.ready
+
+    def start(self, files: Sequence[Path] = ()) -> "LlamaSession":
+        """Start a process that holds these files and has loaded nothing."""
+        with HeldFiles(files) as held:
+            return LlamaSession(self._start(held, LoadPlan(context_tokens=0)), held)
+
+    def _start(self, held: HeldFiles, plan: LoadPlan) -> Start:
+        return Start(
+            files=held.descriptors,
+            paths=held.names,
+            gpu=plan.gpu_layers != 0,
+            data_limit_bytes=plan.data_limit_bytes,
+            unsealed=self.unsealed,
+            audit=self.audit,
+            landlock_abi_at_most=self.landlock_abi_at_most,
+        )
 
 
 class LlamaSession:
@@ -129,30 +138,32 @@ class LlamaSession:
     ready: Ready
     loaded: Loaded
 
-    def __init__(self) -> None:
-        """Start the process and wait until it is up."""
-        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the session
-        ours, theirs = socket.socketpair()
-        self._process = _start(theirs, self._complaints.fileno())
-        theirs.close()
-        self._channel = Channel(ours)
+    def __init__(
+        self, start: Start | None = None, held: HeldFiles | None = None, *, hang_limit_s: float = HANG_LIMIT_S
+    ) -> None:
+        """Start the process, which seals itself, and wait until it is up; without files it can load nothing."""
+        start, held = start or Start(), held or HeldFiles(())
+        self._process = EngineProcess(start)
+        self._channel = Channel(self._process.connection, hang_limit_s)
+        self._named = held.named
+        self._hang_limit_s = hang_limit_s
         self._sending = threading.Lock()
         self._doing = "started"
-        ours.settimeout(START_LIMIT_S)
         try:
             self.ready = self._expect(Ready)
-        except TimeoutError as error:
-            self.close()
-            raise EngineFailed(f"The engine process did not start within {START_LIMIT_S:.0f} s.") from error
         except BaseException:
             self.close()
             raise
-        ours.settimeout(None)
 
     @property
     def process_id(self) -> int:
         """The engine's process, for those who look at it from outside."""
-        return self._process.pid
+        return self._process.id
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process.ended
 
     def load(self, paths: tuple[str, ...], plan: LoadPlan, on_loading: Callable[[float], None]) -> None:
         """Load a model, telling how far it has come (0 to 1)."""
@@ -182,11 +193,17 @@ class LlamaSession:
                 event = self._receive_or_end()
                 over = isinstance(event, (Done, Failed))
                 if isinstance(event, Failed):
-                    raise EngineFailed(event.message, hint=event.hint)
+                    raise self._refusal(event)
                 yield event
         finally:
             if not over:
                 self._abandon()
+
+    def attack(self, targets: Targets, *, while_loading: bool = False) -> Attacked:
+        """Have the process attack its own seal; it obeys when it was started for an audit."""
+        self._doing = "attacked its seal"
+        self._send(Attack(targets, while_loading))
+        return self._expect(Attacked)
 
     def cancel(self) -> None:
         """Stop the answer under way."""
@@ -196,12 +213,7 @@ class LlamaSession:
     def close(self) -> None:
         """Close the channel, which ends the process; kill it if it does not end by itself."""
         self._channel.close()
-        try:
-            self._process.wait(CLOSE_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._complaints.close()
+        self._process.end()
 
     def __enter__(self) -> Self:
         return self
@@ -212,7 +224,7 @@ class LlamaSession:
         self.close()
 
     def _abandon(self) -> None:
-        if self._process.poll() is not None:
+        if self._process.ended:
             return
         self.cancel()
         with suppress(EngineFailed):
@@ -231,78 +243,42 @@ class LlamaSession:
                 self._channel.send(request)
         except FrameTooLarge as error:
             raise EngineFailed("The request is too long for the engine.", hint="Shorten the prompt.") from error
+        except BlockingIOError as error:  # it has not read for as long as the socket's own limit
+            raise self._hung() from error
         except OSError as error:
-            raise self._death() from error
+            raise self._process.death(self._doing) from error
 
     def _receive(self) -> Event:
         event = self._receive_or_end()
         if isinstance(event, Failed):
-            raise EngineFailed(event.message, hint=event.hint)
+            raise self._refusal(event)
         return event
+
+    def _refusal(self, event: Failed) -> EngineFailed:
+        return EngineFailed(self._named(event.message), hint=event.hint)
 
     def _receive_or_end(self) -> Event:
         try:
-            event: Event = event_decoder.decode(self._channel.receive_raw())
+            event: Event = event_decoder.decode(self._next_frame())
         except EOFError as error:
-            raise self._death() from error
+            raise self._process.death(self._doing) from error
         except msgspec.DecodeError as error:
             raise EngineFailed("The engine process sent something that is not understood.") from error
         return event
 
-    def _death(self) -> EngineFailed:
-        """Say how the process ended, from its status and its last words."""
-        try:
-            status = self._process.wait(CLOSE_LIMIT_S)
-        except (subprocess.TimeoutExpired, ValueError):
-            return EngineFailed("The engine process closed its channel without a word.")
-        return _obituary(status, self._doing, self._last_words())
+    def _next_frame(self) -> bytes:
+        """Wait for as long as the process works. Raises EngineFailed when it hangs."""
+        watch = Watch(self.process_id)
+        while True:
+            try:
+                return self._channel.receive_raw(min(LOOK_EVERY_S, self._hang_limit_s))
+            except TimeoutError:
+                if watch.idle_s() >= self._hang_limit_s:
+                    raise self._hung() from None
 
-    def _last_words(self) -> str:
-        if self._complaints.closed:
-            return ""
-        size = self._complaints.seek(0, os.SEEK_END)
-        self._complaints.seek(max(0, size - STDERR_TAIL_BYTES))
-        lines = self._complaints.read().decode("utf-8", "replace").strip().splitlines()
-        telling = [line for line in lines if "GGML_ASSERT" in line or "error" in line.lower()]
-        return (telling or lines or [""])[-1].strip()
-
-
-def _obituary(status: int, doing: str, last_words: str) -> EngineFailed:
-    if status == -signal.SIGKILL:
+    def _hung(self) -> EngineFailed:
+        self._process.kill()
         return EngineFailed(
-            f"The engine process was killed (SIGKILL) while it {doing}.",
-            hint="Try again. If it happens again, memory is short: choose a smaller model or a shorter context.",
+            f"The engine process did nothing for {self._hang_limit_s:.0f} s while it {self._doing}; it was ended.",
+            hint="Try again. If it happens again, look whether the disk that holds the model answers.",
         )
-    how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-    words = f": {last_words}" if last_words else ""
-    return EngineFailed(
-        f"The engine process ended by {how} while it {doing}{words}.",
-        hint="Try again; if it happens again, try another model and report this one.",
-    )
-
-
-def _start(theirs: socket.socket, complaints: int) -> "subprocess.Popen[bytes]":
-    """Start the worker away from the terminal: no standard streams, no signals meant for the parent."""
-    command = [sys.executable, "-P", "-m", "deploy.engine.worker", str(theirs.fileno())]
-    try:
-        return subprocess.Popen(
-            command,
-            pass_fds=[theirs.fileno()],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=complaints,
-            env=_environment(os.environ),
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise EngineFailed(f"The engine process cannot be started: {error.strerror}.") from error
-
-
-def _environment(environment: Mapping[str, str]) -> dict[str, str]:
-    kept = {
-        name: value for name, value in environment.items() if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES)
-    }
-    kept["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
-    kept["GGML_NO_BACKTRACE"] = "1"  # an abort would start a debugger
-    kept.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
-    return kept

@@ -70,6 +70,7 @@ class FakeSession:
         )
         self.requests: list[Generate] = []
         self.closed = False
+        self.ended = False
         self._engine = engine
         self._cancelled = threading.Event()
 
@@ -86,6 +87,7 @@ class FakeSession:
                 break
             if count == self._engine.dies_after:
                 self._engine.dies_after = None
+                self.ended = True
                 raise EngineFailed("The engine process was killed (SIGKILL) while it answered.", hint="Try again.")
             yield Text(word if count == 1 else f" {word}")
         yield Done(

@@ -11,15 +11,8 @@ from typing import Any, Final, Literal
 
 import llama_cpp.llama_cpp as native
 
-from deploy.engine.native import (
-    Log,
-    Refusal,
-    StopFlag,
-    context_params,
-    open_model,
-    peak_resident_bytes,
-    resident_bytes,
-)
+from deploy.engine.memory import peak_resident_bytes, resident_bytes
+from deploy.engine.native import Log, Refusal, StopFlag, context_params, open_model
 from deploy.engine.protocol import (
     ChatMessage,
     Done,
@@ -49,10 +42,11 @@ def rehearse(log: Log, paths: tuple[str, ...], plan: LoadPlan) -> Rehearsed:
         if not context:
             raise Refusal(f"The engine cannot make a context of {plan.context_tokens} tokens: {log.cause()}.")
         native.llama_free(context)
+        weights_bytes = int(native.llama_model_size(model))
     finally:
         native.llama_model_free(model)
     return Rehearsed(
-        weights_bytes=log.mebibytes(r"print_info: file size\s+= +([\d.]+) MiB"),
+        weights_bytes=weights_bytes,
         state_bytes=log.mebibytes(r"llama_(?:kv_cache|memory_recurrent)\w*: size = +([\d.]+) MiB"),
         compute_bytes=log.mebibytes(r"compute buffer size = +([\d.]+) MiB"),
         output_bytes=log.mebibytes(r"output buffer size = +([\d.]+) MiB"),
@@ -156,6 +150,8 @@ class LlamaModel:
     def _prompt_tokens(self, request: Generate) -> list[int]:
         if request.prompt is not None:
             return self.tokenize(request.prompt, add_special=True, parse_special=False)
+        if not request.messages:
+            return []
         if self._template is None:
             text = "\n\n".join(message.content for message in request.messages)
             return self.tokenize(text, add_special=True, parse_special=False)
@@ -189,8 +185,16 @@ class LlamaModel:
             if old != new:
                 break
             common += 1
-        self._forget_after(common)
+        self._forget_after(common if self._can_return_to(common) else 0)
         return len(self._tokens)
+
+    def _can_return_to(self, count: int) -> bool:
+        """Whether a sliding-window cache still holds what the token after the first `count` looks back at."""
+        if count == len(self._tokens):
+            return True
+        window = int(native.llama_model_n_swa(self._model))
+        oldest = int(native.llama_memory_seq_pos_min(self._memory, 0))
+        return window == 0 or oldest <= max(0, count - window)
 
     def _forget_after(self, count: int) -> None:
         if native.llama_memory_seq_rm(self._memory, 0, count, -1):

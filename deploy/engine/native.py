@@ -86,22 +86,6 @@ def engine_name() -> str:
     return f"llama-cpp-python {llama_cpp.__version__} ({' '.join(features)})"
 
 
-def resident_bytes() -> int:
-    """Resident memory of this process, mapped weights included."""
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)
-
-
-def peak_resident_bytes() -> int:
-    """The most that was ever resident. ru_maxrss counts KiB on Linux and bytes on macOS."""
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def open_model(
     log: Log, paths: tuple[str, ...], plan: LoadPlan, *, rehearsal: bool, on_fraction: Callable[[float], None]
 ) -> Any:

@@ -4,6 +4,8 @@ A frame is a 4-byte little-endian length and one MessagePack object. Requests go
 nothing else passes: no path is opened and no code is run because of a frame's contents but the model's files.
 """
 
+import os
+import select
 import socket
 import struct
 from contextlib import suppress
@@ -15,6 +17,43 @@ FRAME_LIMIT_BYTES: Final = 64 << 20
 """A frame larger than this is a fault of the sender; a long document is a few hundred kilobytes."""
 
 _LENGTH: Final = struct.Struct("<I")
+
+
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine process must know before it seals itself. It stands on its command line."""
+
+    files: tuple[int, ...] = ()
+    """Descriptors of the model's files, open for reading: the only files of a person's that it will see."""
+    paths: tuple[str, ...] = ()
+    """The names under which they are opened."""
+    gpu: bool = False
+    """Whether the plan uses a graphics processor."""
+    data_limit_bytes: int | None = None
+    """Most memory of its own; mapped weights are not counted."""
+    unsealed: bool = False
+    audit: bool = False
+    """Whether it may be asked to attack its own seal."""
+    landlock_abi_at_most: int | None = None
+    """Pretend that the kernel is older; to show what an older one would give."""
+
+
+class SealReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine process has given up."""
+
+    level: Literal["full", "two-stage", "none"]
+    """Files and calls; calls alone, in stages; nothing."""
+    platform: str = ""
+    landlock_abi: int = 0
+    """Version of Landlock in force; 0 is none."""
+    calls_allowed: int = 0
+    """System calls that are left when a model is in memory."""
+    filter_sha256: str = ""
+    """Of the first filter of system calls."""
+    gpu: bool = False
+    notes: tuple[str, ...] = ()
+    """What is weaker than it could be, and why."""
+    seconds: float = 0.0
+    """How long sealing took."""
 
 
 class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +70,8 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
     repack: bool = False
     """Weights rearranged for this processor: a second, anonymous copy of them."""
     gpu_layers: int = 0
+    data_limit_bytes: int | None = None
+    """Most memory of its own that the process may take, mapped weights not counted; None is no limit."""
 
 
 class ChatMessage(msgspec.Struct, frozen=True):
@@ -75,11 +116,38 @@ class Generate(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     stop: tuple[str, ...] = ()
 
 
+class Targets(msgspec.Struct, frozen=True, kw_only=True):
+    """What was planted for an attack, all of it on this machine and made for the purpose."""
+
+    tcp4_port: int
+    tcp6_port: int
+    udp_port: int
+    abstract_name: str
+    socket_path: str
+    secret_path: str
+    drop_path: str
+    """A file name in a folder that its user may write to."""
+    mount_path: str
+    model_path: str
+    victim: int
+    """Another process of the same user."""
+    victim_address: int
+    """Where its secret lies in its memory."""
+
+
+class Attack(msgspec.Struct, frozen=True, tag=True):
+    """Try every way out. Only a process that was started for an audit obeys."""
+
+    targets: Targets
+    while_loading: bool = False
+    """In the state in which a model is read; otherwise in the one in which it answers."""
+
+
 class Cancel(msgspec.Struct, frozen=True, tag=True):
     """Stop the generation that is under way, also while it reads its prompt."""
 
 
-Request = Load | Rehearse | Generate | Cancel
+Request = Load | Rehearse | Generate | Cancel | Attack
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -89,6 +157,7 @@ class Ready(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Name and version of the engine and its build."""
     sealed: bool
     """Whether the process has given up the network and the file system."""
+    seal: SealReport = SealReport(level="none")
 
 
 class Loading(msgspec.Struct, frozen=True, tag=True):
@@ -170,6 +239,24 @@ class Done(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     stats: Stats
 
 
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attack and how it ended."""
+
+    name: str
+    what: str
+    """What it tries, in a sentence."""
+    open: bool
+    """Whether it worked."""
+    outcome: str
+    """The name of the error that stopped it; empty when nothing did."""
+
+
+class Attacked(msgspec.Struct, frozen=True, tag=True):
+    """All attacks, in order."""
+
+    attempts: tuple[Attempt, ...]
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """The request could not be carried out; the process lives on."""
 
@@ -177,28 +264,51 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     hint: str = ""
 
 
-Event = Ready | Loading | Loaded | Rehearsed | Reading | Text | Done | Failed
+Event = Ready | Loading | Loaded | Rehearsed | Reading | Text | Done | Attacked | Failed
+
+
+class FrameTooLarge(ValueError):
+    """A frame that the other end would refuse. Nothing of it was sent."""
 
 
 class Channel:
-    """One end of the pair of sockets: sends and receives whole frames."""
+    """One end of the pair of sockets: sends and receives whole frames.
 
-    def __init__(self, connection: socket.socket) -> None:
-        """Take over a connected stream socket."""
+    It reads and writes as if it were a file: the sealed process has no call for networks left.
+    """
+
+    def __init__(self, connection: socket.socket, send_limit_s: float | None = None) -> None:
+        """Take over a connected, blocking stream socket; a send may wait so long for a reader that does not read."""
         self._connection = connection
+        if send_limit_s is not None:
+            limit = struct.pack("@ll", int(send_limit_s), int(send_limit_s % 1 * 1e6))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         self._encoder = msgspec.msgpack.Encoder()
+        self._received = bytearray()
 
     def send(self, frame: Request | Event) -> None:
-        """Send one frame. Raises OSError when the other end is gone."""
+        """Send one frame. Raises FrameTooLarge, and OSError when the other end is gone or does not read."""
         body = self._encoder.encode(frame)
-        self._connection.sendall(_LENGTH.pack(len(body)) + body)
+        if len(body) > FRAME_LIMIT_BYTES:
+            raise FrameTooLarge(f"a frame of {len(body)} bytes")
+        rest = memoryview(_LENGTH.pack(len(body)) + body)
+        while rest:
+            rest = rest[os.write(self._connection.fileno(), rest) :]
 
-    def receive_raw(self) -> bytes:
-        """Wait for one frame. Raises EOFError when the other end is gone."""
-        (length,) = _LENGTH.unpack(self._exactly(_LENGTH.size))
+    def receive_raw(self, limit_s: float | None = None) -> bytes:
+        """Wait for one frame. Raises EOFError when the other end is gone.
+
+        Raises TimeoutError when nothing came for `limit_s`; what came of a frame is kept for the next call.
+        """
+        self._gather(_LENGTH.size, limit_s)
+        (length,) = _LENGTH.unpack_from(self._received)
         if length > FRAME_LIMIT_BYTES:
             raise EOFError(f"a frame of {length} bytes")
-        return self._exactly(length)
+        whole = _LENGTH.size + length
+        self._gather(whole, limit_s)
+        frame = bytes(self._received[_LENGTH.size : whole])
+        del self._received[:whole]
+        return frame
 
     def close(self) -> None:
         """Close this end; the other one sees the end of the stream, also while a thread here still waits for it."""
@@ -206,17 +316,26 @@ class Channel:
             self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
 
-    def _exactly(self, count: int) -> bytes:
-        received = bytearray()
-        while len(received) < count:
+    def _gather(self, count: int, limit_s: float | None) -> None:
+        while len(self._received) < count:
+            if limit_s is not None and not self._readable(limit_s):
+                raise TimeoutError
             try:
-                piece = self._connection.recv(count - len(received))
-            except ConnectionError as error:
+                piece = os.read(self._connection.fileno(), count - len(self._received))
+            except OSError as error:
                 raise EOFError(str(error)) from error
             if not piece:
                 raise EOFError("the other end is closed")
-            received += piece
-        return bytes(received)
+            self._received += piece
+
+    def _readable(self, limit_s: float) -> bool:
+        """Whether something comes in time; the end of the stream is something too."""
+        poll = select.poll()
+        try:
+            poll.register(self._connection.fileno(), select.POLLIN)
+            return bool(poll.poll(limit_s * 1000))
+        except (OSError, ValueError):  # closed by another thread
+            return True
 
 
 request_decoder: Final[msgspec.msgpack.Decoder[Request]] = msgspec.msgpack.Decoder(Request)

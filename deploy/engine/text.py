@@ -30,10 +30,11 @@ class TextAssembler:
         if self.stopped:
             return ""
         self._held += text
-        met = [at for at in (self._held.find(stop) for stop in self._stop) if at >= 0]
+        met = [(at + len(stop), at) for stop in self._stop if (at := self._held.find(stop)) >= 0]
         if met:
             self.stopped = True
-            shown, self._held = self._held[: min(met)], ""
+            _, start = min(met)  # the first to be complete decides, so that it does not matter where tokens end
+            shown, self._held = self._held[:start], ""
             return shown
         keep = 0 if final else self._possible_stop_length()
         cut = len(self._held) - keep

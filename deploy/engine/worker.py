@@ -1,7 +1,7 @@
-"""The engine process: `python -m deploy.engine.worker FD`.
+"""The engine process: `python -m deploy.engine.worker FD START`.
 
-It is told what to do over the inherited socket FD and nothing else. When the other end goes away it ends at once,
-also in the middle of a computation.
+It seals itself as START says, and is told what to do over the inherited socket FD and nothing else. When the other
+end goes away it ends at once, also in the middle of a computation.
 """
 
 import os
@@ -9,9 +9,14 @@ import queue
 import socket
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import msgspec
+
+from deploy.engine.memory import resident_bytes
 from deploy.engine.protocol import (
+    Attack,
+    Attacked,
     Cancel,
     Channel,
     Failed,
@@ -21,26 +26,44 @@ from deploy.engine.protocol import (
     Ready,
     Rehearse,
     Request,
+    Start,
     request_decoder,
 )
+from deploy.engine.seal.seal import Seal, Unsealable, seal
 
 if TYPE_CHECKING:
     from deploy.engine.llama import LlamaModel
     from deploy.engine.native import Log, StopFlag
 
+CANNOT_LOAD_HINT: Final = (
+    "Install it again, or run Landfast as the user who may read the folder that it is installed in."
+)
 
-def main(descriptor: int) -> None:
+
+def main(descriptor: int, start: Start) -> None:
     """Serve requests until the parent closes its end."""
     channel = Channel(socket.socket(fileno=descriptor))
-    # The seal belongs here: before the engine's import, and before a byte of a model is read.
-    from deploy.engine.native import Log, StopFlag, engine_name
+    resident_bytes()  # opens what it reads, which the seal then lets it keep
+    if start.audit:
+        import deploy.engine.seal.attacks  # noqa: F401 - no file can be opened when it is wanted
+    try:
+        applied = seal(start)
+        from deploy.engine.native import Log, StopFlag, engine_name
 
-    native_log = Log()
+        native_log = Log()
+        name = engine_name()
+        applied.before_model()
+    except Unsealable as reason:
+        channel.send(Failed(reason.message, reason.hint))
+        return
+    except (ImportError, OSError, RuntimeError) as error:  # of loading the engine's own code
+        channel.send(Failed(f"The engine cannot be loaded: {error}.", CANNOT_LOAD_HINT))
+        return
     stop = StopFlag()
     requests: queue.SimpleQueue[Request] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(channel, requests, stop), daemon=True).start()
-    channel.send(Ready(engine=engine_name(), sealed=False))
-    worker = _Worker(channel, native_log, stop)
+    channel.send(Ready(engine=name, sealed=applied.report.level != "none", seal=applied.report))
+    worker = _Worker(channel, native_log, stop, applied, may_attack=start.audit)
     while True:
         worker.serve(requests.get())
 
@@ -48,10 +71,13 @@ def main(descriptor: int) -> None:
 class _Worker:
     """Holds at most one model."""
 
-    def __init__(self, channel: Channel, log: "Log", stop: "StopFlag") -> None:
+    def __init__(self, channel: Channel, log: "Log", stop: "StopFlag", applied: Seal, *, may_attack: bool) -> None:
         self._channel = channel
         self._log = log
         self._stop = stop
+        self._seal = applied
+        self._may_attack = may_attack
+        self._narrowed = False
         self._model: LlamaModel | None = None
 
     def serve(self, request: Request) -> None:
@@ -59,7 +85,7 @@ class _Worker:
 
         try:
             self._carry_out(request)
-        except Refusal as refusal:
+        except (Refusal, Unsealable) as refusal:
             self._channel.send(Failed(refusal.message, refusal.hint))
 
     def _carry_out(self, request: Request) -> None:
@@ -72,6 +98,8 @@ class _Worker:
                 self._channel.send(rehearse(self._log, request.paths, request.plan))
             case Generate():
                 self._generate(request)
+            case Attack():
+                self._attack(request)
 
     def _load(self, request: Load) -> None:
         from deploy.engine.llama import LlamaModel
@@ -88,7 +116,9 @@ class _Worker:
                 shown = percent
                 self._channel.send(Loading(fraction))
 
-        self._model = LlamaModel(self._log, self._stop, request.paths, request.plan, on_fraction)
+        model = LlamaModel(self._log, self._stop, request.paths, request.plan, on_fraction)
+        self._narrow()
+        self._model = model
         self._channel.send(self._model.loaded)
 
     def _generate(self, request: Generate) -> None:
@@ -98,6 +128,23 @@ class _Worker:
             raise Refusal("No model is loaded.")
         for event in self._model.generate(request):
             self._channel.send(event)
+
+    def _narrow(self) -> None:
+        """Give up opening files, once: the filter for it cannot be laid a second time."""
+        if not self._narrowed:
+            self._seal.after_model()
+            self._narrowed = True
+
+    def _attack(self, request: Attack) -> None:
+        from deploy.engine.native import Refusal
+
+        if not self._may_attack:
+            raise Refusal("This engine process was not started for an audit.")
+        from deploy.engine.seal.attacks import attack_all
+
+        if not request.while_loading:
+            self._narrow()
+        self._channel.send(Attacked(attack_all(request.targets)))
 
 
 def _listen(channel: Channel, requests: "queue.SimpleQueue[Request]", stop: "StopFlag") -> None:
@@ -116,4 +163,4 @@ def _listen(channel: Channel, requests: "queue.SimpleQueue[Request]", stop: "Sto
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Start))

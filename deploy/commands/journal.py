@@ -1,0 +1,49 @@
+"""`landfast journal`: check the record of what ran, and hand it on."""
+
+import re
+from typing import Final
+
+import msgspec
+
+from deploy.commands.context import Context
+from deploy.errors import IntegrityError, UsageError
+from deploy.journal import Journal, Note, Verdict
+from deploy.results import Problem, Result
+
+NOTE: Final = re.compile(r"(\d+):([0-9a-f]{64})")
+
+
+class ExportData(msgspec.Struct, frozen=True, kw_only=True):
+    """The journal's lines as they stand, oldest first."""
+
+    lines: tuple[msgspec.Raw, ...]
+
+
+def verify(context: Context, head: str | None = None) -> Result[Verdict]:
+    """Follow the chain; `head` is LINES:SHA256 as an earlier check printed it. Raises UsageError for another form."""
+    verdict = Journal(context.paths).verify(None if head is None else _note(head))
+    if verdict.whole:
+        return Result(command="journal verify", data=verdict)
+    broken = IntegrityError(
+        verdict.problem, hint="Keep a copy of the journal as it is, and compare it with what was exported before."
+    )
+    return Result(
+        command="journal verify",
+        status="error",
+        data=verdict,
+        errors=(Problem(broken.code, broken.message, broken.hint),),
+        exit_code=int(broken.exit_code),
+    )
+
+
+def export(context: Context) -> Result[ExportData]:
+    """Give out every whole line."""
+    lines = tuple(msgspec.Raw(line[:-1]) for line in Journal(context.paths).raw_lines() if line.endswith(b"\n"))
+    return Result(command="journal export", data=ExportData(lines=lines))
+
+
+def _note(text: str) -> Note:
+    match = NOTE.fullmatch(text)
+    if match is None:
+        raise UsageError(f"{text!r} is not the form LINES:SHA256.", hint="Take it from an earlier `journal verify`.")
+    return Note(int(match[1]), match[2])

@@ -1,0 +1,69 @@
+"""A model's files as open descriptors: what was opened is what is loaded, whatever happens to the names."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from deploy.errors import EngineFailed, IntegrityError
+
+
+class HeldFiles:
+    """Files held open for the engine process, with what they were when they were opened."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        """Open all of them. Raises EngineFailed."""
+        self.files = tuple(files)
+        self.descriptors: tuple[int, ...] = ()
+        for file in files:
+            self.descriptors += (self._open(file),)
+        self._names_by_descriptor = {held: file.name for held, file in zip(self.descriptors, files, strict=True)}
+        self._identities = self._look()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names under which the engine process opens them: its own descriptors, where the system has such names."""
+        if sys.platform != "linux":
+            return tuple(str(file) for file in self.files)
+        return tuple(f"/proc/self/fd/{descriptor}" for descriptor in self.descriptors)
+
+    def named(self, sentence: str) -> str:
+        """A sentence of the engine, with the files under the names that the user knows."""
+        for descriptor, name in sorted(self._names_by_descriptor.items(), reverse=True):
+            sentence = sentence.replace(f"/proc/self/fd/{descriptor}", name)
+        return sentence
+
+    def require_unchanged(self) -> None:
+        """Raises IntegrityError when a file was changed since it was opened."""
+        for file, before, now in zip(self.files, self._identities, self._look(), strict=True):
+            if before != now:
+                raise IntegrityError(
+                    f"{file.name} was changed while it was being loaded.",
+                    hint="Let nothing write to it, then try again; `landfast models verify` says whether it is whole.",
+                )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close them here; the engine process keeps its own."""
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self.descriptors = ()
+
+    def _open(self, file: Path) -> int:
+        try:
+            return os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            self.__exit__(None, None, None)
+            raise EngineFailed(
+                f"{file} cannot be opened: {error.strerror}.", hint="Look whether it is there and may be read."
+            ) from error
+
+    def _look(self) -> tuple[tuple[int, int, int, int], ...]:
+        found = map(os.fstat, self.descriptors)
+        return tuple((it.st_dev, it.st_ino, it.st_size, it.st_mtime_ns) for it in found)

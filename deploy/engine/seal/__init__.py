@@ -1,0 +1,1 @@
+"""What the engine process gives up before it reads a model, and the attacks that try whether it holds."""

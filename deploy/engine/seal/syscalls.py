@@ -1,0 +1,136 @@
+"""Numbers of Linux system calls on the two processors that the seal knows (asm/unistd.h of each)."""
+
+import os
+import struct
+from typing import Final, Literal
+
+Architecture = Literal["x86_64", "aarch64"]
+
+ARCHITECTURES: Final[tuple[Architecture, ...]] = ("x86_64", "aarch64")
+
+NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
+    "read": (0, 63),
+    "write": (1, 64),
+    "close": (3, 57),
+    "fstat": (5, 80),
+    "poll": (7, None),
+    "lseek": (8, 62),
+    "mmap": (9, 222),
+    "mprotect": (10, 226),
+    "munmap": (11, 215),
+    "brk": (12, 214),
+    "rt_sigaction": (13, 134),
+    "rt_sigprocmask": (14, 135),
+    "rt_sigreturn": (15, 139),
+    "ioctl": (16, 29),
+    "pread64": (17, 67),
+    "readv": (19, 65),
+    "writev": (20, 66),
+    "sched_yield": (24, 124),
+    "mremap": (25, 216),
+    "madvise": (28, 233),
+    "dup": (32, 23),
+    "dup2": (33, None),
+    "nanosleep": (35, 101),
+    "getpid": (39, 172),
+    "exit": (60, 93),
+    "fcntl": (72, 25),
+    "getcwd": (79, 17),
+    "gettimeofday": (96, 169),
+    "getrusage": (98, 165),
+    "sysinfo": (99, 179),
+    "getuid": (102, 174),
+    "getgid": (104, 176),
+    "geteuid": (107, 175),
+    "getegid": (108, 177),
+    "sigaltstack": (131, 132),
+    "gettid": (186, 178),
+    "futex": (202, 98),
+    "sched_getaffinity": (204, 123),
+    "getdents64": (217, 61),
+    "fadvise64": (221, 223),
+    "clock_gettime": (228, 113),
+    "clock_nanosleep": (230, 115),
+    "exit_group": (231, 94),
+    "epoll_wait": (232, None),
+    "mbind": (237, 235),
+    "set_mempolicy": (238, 237),
+    "get_mempolicy": (239, 236),
+    "openat": (257, 56),
+    "open": (2, None),
+    "newfstatat": (262, 79),
+    "readlinkat": (267, 78),
+    "faccessat": (269, 48),
+    "ppoll": (271, 73),
+    "set_robust_list": (273, 99),
+    "dup3": (292, 24),
+    "prlimit64": (302, 261),
+    "getcpu": (309, 168),
+    "getrandom": (318, 278),
+    "statx": (332, 291),
+    "rseq": (334, 293),
+    "faccessat2": (439, 439),
+    "readlink": (89, None),
+    "stat": (4, None),
+    "lstat": (6, None),
+    "access": (21, None),
+    "uname": (63, 160),
+    "tgkill": (234, 131),
+    "restart_syscall": (219, 128),
+    "membarrier": (324, 283),
+    "clone": (56, 220),
+    "clone3": (435, 435),
+    "seccomp": (317, 277),
+    "select": (23, None),
+    "pselect6": (270, 72),
+    "futex_waitv": (449, 449),
+    "clock_getres": (229, 114),
+    "landlock_create_ruleset": (444, 444),
+    "landlock_add_rule": (445, 445),
+    "landlock_restrict_self": (446, 446),
+    "capset": (126, 91),
+    "eventfd2": (290, 19),
+    "pipe2": (293, 59),
+    "epoll_create1": (291, 20),
+    "epoll_ctl": (233, 21),
+    "epoll_pwait": (281, 22),
+    "memfd_create": (319, 279),
+    "sched_setaffinity": (203, 122),
+    "prctl": (157, 167),
+    "mlock": (149, 228),
+    "munlock": (150, 229),
+    "statfs": (137, 43),
+    "execve": (59, 221),
+    "execveat": (322, 281),
+    "ptrace": (101, 117),
+    "process_vm_readv": (310, 270),
+    "pidfd_open": (434, 434),
+    "pidfd_getfd": (438, 438),
+    "io_uring_setup": (425, 425),
+    "bpf": (321, 280),
+    "userfaultfd": (323, 282),
+    "perf_event_open": (298, 241),
+    "keyctl": (250, 219),
+    "shmget": (29, 194),
+    "shmctl": (31, 195),
+    "unshare": (272, 97),
+    "mount": (165, 40),
+    "umount2": (166, 39),
+    "chroot": (161, 51),
+    "name_to_handle_at": (303, 264),
+    "open_by_handle_at": (304, 265),
+}
+"""By name: the number on x86-64 and on aarch64; None where that processor has no such call."""
+
+
+def architecture() -> Architecture | None:
+    """This machine's, if the seal knows it. A 32-bit interpreter on a 64-bit kernel is another one."""
+    machine = os.uname().machine
+    if struct.calcsize("P") != 8:  # noqa: PLR2004 - bytes of a 64-bit pointer
+        return None
+    return next((known for known in ARCHITECTURES if known == machine), None)
+
+
+def number(name: str, on: Architecture) -> int | None:
+    """The number of a call; None where there is none."""
+    return NUMBERS[name][ARCHITECTURES.index(on)]

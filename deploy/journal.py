@@ -1,0 +1,310 @@
+"""The record of what ran: who, when, which model, how sealed, how much, how it ended. Never what was said.
+
+One JSON line an event, each with the hash of the line before it, so that a change anywhere breaks the chain. Every
+64th line is a checkpoint signed with this installation's key, and a note beside the file says how long it is.
+"""
+
+import base64
+import datetime as dt
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final, Literal
+
+import msgspec
+from filelock import FileLock
+
+from deploy.errors import IntegrityError, NotWritable
+from deploy.keys import public_key, signing_key
+from deploy.paths import Paths
+
+CHECKPOINT_EVERY: Final = 64
+FIRST: Final = "0" * 64
+"""What stands for the hash of the line before the first."""
+TAIL_BYTES: Final = 64 << 10
+"""Much longer than a line: the end of the file holds the last one."""
+
+NOTE_BYTES: Final = 128
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What happened. Fields that do not belong to a kind are left out."""
+
+    kind: Literal["load", "answer", "audit", "checkpoint", "repair"]
+    model: str = ""
+    sha256: tuple[str, ...] = ()
+    """Of the model's files in order; empty for a file that was never hashed."""
+    engine: str = ""
+    seal: str = ""
+    """full, two-stage or none."""
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    seconds: float = 0.0
+    outcome: str = ""
+    """How it ended: a word, never a sentence that could hold content."""
+    torn_bytes: int = 0
+    """Of a last line that a crash cut off, and that was taken away."""
+    torn_sha256: str = ""
+    signature: str = ""
+    """Over number and hash of the line before."""
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the file."""
+
+    n: int
+    time: str
+    previous: str
+    """SHA-256 of the line before, without its line end."""
+    uid: int
+    user: str
+    event: Event
+
+
+class Note(msgspec.Struct, frozen=True):
+    """How long the journal is, kept beside it: a journal that was cut off at a line's end is found."""
+
+    count: int
+    head: str
+    """SHA-256 of the last line."""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the journal is whole."""
+
+    whole: bool
+    lines: int
+    checkpoints: int
+    after_checkpoint: int
+    """Lines that no signature covers yet."""
+    head: str
+    """SHA-256 of the last line: noted elsewhere, it proves later that nothing was taken away."""
+    problem: str = ""
+
+
+_encoder: Final = msgspec.json.Encoder()
+_line_decoder: Final = msgspec.json.Decoder(Line)
+
+
+class Journal:
+    """The journal of one user. Several processes may write to it at once."""
+
+    def __init__(self, paths: Paths) -> None:
+        """Touch nothing yet."""
+        self._paths = paths
+        self._file = paths.journal / "journal.jsonl"
+        self._note = paths.journal / "length.json"
+
+    def append(self, event: Event) -> None:
+        """Add an event. Raises NotWritable, and IntegrityError where the last line is not one of a journal."""
+        try:
+            self._paths.journal.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise NotWritable(f"{self._paths.journal} cannot be made: {error.strerror}.") from error
+        with self._locked():
+            self._append(event)
+
+    def raw_lines(self) -> Iterator[bytes]:
+        """All whole lines as they stand. Raises NotWritable when the file cannot be read."""
+        try:
+            with self._file.open("rb") as file:
+                yield from file
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise NotWritable(f"The journal {self._file} cannot be read: {error.strerror}.") from error
+
+    def verify(self, noted: Note | None = None) -> Verdict:
+        """Follow the chain from the first line; `noted` is a length and a hash that were kept elsewhere."""
+        if not self._paths.journal.exists():
+            return _Chain(self._paths).verdict("")
+        with self._locked():
+            return self._verify(noted)
+
+    def _verify(self, noted: Note | None) -> Verdict:
+        chain = _Chain(self._paths)
+        problem = next((found for line in self.raw_lines() if (found := chain.follow(line))), "")
+        problem = problem or chain.against(self._read_note(), "noted beside it", slack=1)
+        if noted is not None and not problem:
+            problem = chain.against(noted, "given", slack=None)
+        return chain.verdict(problem)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            with FileLock(self._paths.journal / "lock"):
+                yield
+        except OSError as error:
+            raise NotWritable(f"The journal {self._file} cannot be opened: {error.strerror}.") from error
+
+    def _append(self, event: Event) -> None:
+        descriptor = os.open(self._file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            end = _repaired_end(descriptor)
+            for entry in (*end.repairs, event):
+                if end.count % CHECKPOINT_EVERY == CHECKPOINT_EVERY - 1:
+                    end.write(descriptor, Event(kind="checkpoint", signature=self._sign(end)))
+                    os.fsync(descriptor)
+                end.write(descriptor, entry)
+            self._write_note(Note(end.count, end.head))
+        finally:
+            os.close(descriptor)
+
+    def _sign(self, end: "_End") -> str:
+        return base64.b64encode(signing_key(self._paths).sign(_checkpoint(end.count, end.head))).decode()
+
+    def _read_note(self) -> Note | None:
+        try:
+            return msgspec.json.decode(self._note.read_bytes(), type=Note)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError):
+            return Note(-1, "")
+
+    def _write_note(self, note: Note) -> None:
+        """Write over the old one, of the same length: a rename would wait for the disk at every event."""
+        descriptor = os.open(self._note, os.O_WRONLY | os.O_CREAT, 0o600)
+        try:
+            os.pwrite(descriptor, _encoder.encode(note).ljust(NOTE_BYTES), 0)
+        finally:
+            os.close(descriptor)
+
+
+class _End:
+    """The end of the chain, to which lines are added."""
+
+    def __init__(self, count: int, head: str, repairs: tuple[Event, ...]) -> None:
+        self.count = count
+        self.head = head
+        self.repairs = repairs
+
+    def write(self, descriptor: int, event: Event) -> None:
+        uid = os.getuid() if hasattr(os, "getuid") else 0
+        line = Line(n=self.count, time=_now(), previous=self.head, uid=uid, user=_user(uid), event=event)
+        raw = _encoder.encode(line)
+        os.write(descriptor, raw + b"\n")
+        self.count += 1
+        self.head = _sha256(raw)
+
+
+class _Chain:
+    """Follows the lines from the first, remembering every hash."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._heads: list[str] = []
+        self.checkpoints = 0
+        self.signed = 0
+
+    @property
+    def count(self) -> int:
+        return len(self._heads)
+
+    @property
+    def head(self) -> str:
+        return self._heads[-1] if self._heads else FIRST
+
+    def verdict(self, problem: str) -> Verdict:
+        return Verdict(
+            whole=not problem,
+            lines=self.count,
+            checkpoints=self.checkpoints,
+            after_checkpoint=self.count - self.signed,
+            head=self.head,
+            problem=problem,
+        )
+
+    def follow(self, raw: bytes) -> str:
+        """Take the next line; a sentence says what is wrong with it."""
+        where = f"line {self.count + 1}"
+        if not raw.endswith(b"\n"):
+            return f"The last line ({where}) is cut off; the next event repairs that."
+        try:
+            line = _line_decoder.decode(raw[:-1])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return f"{where.capitalize()} is not a line of a journal."
+        if line.n != self.count or line.previous != self.head:
+            return f"The chain breaks at {where}: something before it was changed, taken away or put in."
+        problem = self._check_signature(line, where)
+        self._heads.append(_sha256(raw[:-1]))
+        return problem
+
+    def against(self, note: Note | None, where: str, *, slack: int | None) -> str:
+        """Compare with a length that was written down. A crash may come between a line and its note."""
+        if note is None:
+            return f"The journal has lines, and its length is not {where}." if self._heads else ""
+        known = self._heads[note.count - 1] if 0 < note.count <= self.count else FIRST if note.count == 0 else ""
+        if known != note.head:
+            return f"The end does not fit the length that was {where}: lines were changed or taken away."
+        if slack is not None and self.count - note.count > slack:
+            return f"The journal has more lines than the length that was {where}."
+        return ""
+
+    def _check_signature(self, line: Line, where: str) -> str:
+        due = line.n % CHECKPOINT_EVERY == CHECKPOINT_EVERY - 1
+        if due != (line.event.kind == "checkpoint"):
+            return f"{where.capitalize()} should {'' if due else 'not '}be a signed checkpoint."
+        if not due:
+            return ""
+        if not self._is_signed(line):
+            return f"The signature of the checkpoint in {where} does not fit."
+        self.checkpoints += 1
+        self.signed = line.n + 1
+        return ""
+
+    def _is_signed(self, line: Line) -> bool:
+        from cryptography.exceptions import InvalidSignature
+
+        key = public_key(self._paths)
+        if key is None:
+            return False
+        try:
+            key.verify(base64.b64decode(line.event.signature, validate=True), _checkpoint(line.n, line.previous))
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+def _repaired_end(descriptor: int) -> _End:
+    """Find the last whole line. What a crash left of another one is taken away, and said in the next line."""
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    start = max(0, size - TAIL_BYTES)
+    tail = os.pread(descriptor, TAIL_BYTES, start)
+    whole, newline, torn = tail.rpartition(b"\n")
+    repairs: tuple[Event, ...] = ()
+    if torn:
+        os.ftruncate(descriptor, size - len(torn))
+        repairs = (Event(kind="repair", torn_bytes=len(torn), torn_sha256=_sha256(torn)),)
+    if not newline:
+        return _End(0, FIRST, repairs)
+    last = whole.rpartition(b"\n")[2]
+    try:
+        line = _line_decoder.decode(last)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise IntegrityError(
+            "The last line of the journal is not one of a journal, so nothing is added to it.",
+            hint="Run `landfast journal verify`, then move the journal to a safe place; a new one is begun.",
+        ) from error
+    return _End(line.n + 1, _sha256(last), repairs)
+
+
+def _checkpoint(count: int, head: str) -> bytes:
+    return f"landfast.journal/1 {count} {head}".encode()
+
+
+def _sha256(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+
+
+def _user(uid: int) -> str:
+    try:
+        import pwd
+
+        return pwd.getpwuid(uid).pw_name
+    except (ImportError, KeyError):
+        return str(uid)

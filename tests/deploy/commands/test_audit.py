@@ -1,0 +1,149 @@
+"""The audit: it holds on a sealed engine, tells when it does not, and its report can be checked by openssl alone."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from deploy.commands import audit as module
+from deploy.commands.audit import AuditData, AuditRequest, audit, verify
+from deploy.commands.context import Context, real_context
+from deploy.engine.client import LlamaEngine
+from deploy.errors import ExitCode, IntegrityError, NotFound
+from deploy.journal import Journal
+from deploy.results import Result
+
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(sys.platform != "linux", reason="the audit is for Linux"),
+]
+
+DOCUMENT: Final = Path(__file__).parents[3] / "docs" / "audit.md"
+
+
+@pytest.fixture
+def world() -> Context:
+    """The real engine, an empty store, no network."""
+    return real_context(lambda _: None, offline=True)
+
+
+def audited(world: Context, **request: Any) -> Result[AuditData]:
+    """Run an audit that gives a report."""
+    result = audit(world, AuditRequest(**request))
+    assert result.data is not None
+    return result
+
+
+def report_of(result: Result[AuditData]) -> Path:
+    """Where it lies."""
+    assert result.data is not None
+    return Path(result.data.report)
+
+
+def test_the_seal_holds_here(world: Context) -> None:
+    """Without a model: nothing works from inside, most works in the control, and the system confirms it."""
+    result = audited(world)
+    assert result.data is not None
+    found = result.data.findings
+    assert (result.status, result.exit_code, found.holds) == ("success", ExitCode.DONE, True)
+    assert not any(attempt.open for attempt in found.working)
+    assert sum(attempt.open for attempt in found.control) >= 25
+    assert (found.received, found.question) == ((), None)
+    assert found.control_received
+    assert all(finding.ok for finding in found.outside)
+    assert "socket" not in found.calls_allowed
+    assert len(found.not_covered) >= 5
+
+
+@pytest.mark.index
+def test_a_model_is_asked_and_hashed(world: Context, smollm2_path: Path) -> None:
+    """Its file is a subject of the statement, the answer is counted, and no word of it is in the report."""
+    result = audited(world, model=str(smollm2_path))
+    assert result.data is not None
+    assert result.data.findings.question is not None
+    assert result.data.findings.question.answer_tokens > 0
+    checked = verify(world, result.data.report).data
+    assert checked is not None
+    subjects = {subject.name: subject.digest["sha256"] for subject in checked.subject}
+    assert re.fullmatch(r"[0-9a-f]{64}", subjects[smollm2_path.name])
+    assert any(name.startswith("libllama") for name in subjects)
+
+
+def test_a_seal_that_does_not_hold_is_told(world: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that stayed open: the report says so, and the exit code too."""
+
+    def unsealed(**more: bool) -> LlamaEngine:
+        return LlamaEngine(**more | {"unsealed": True})
+
+    monkeypatch.setattr(module, "LlamaEngine", unsealed)
+    result = audited(world)
+    assert (result.status, result.exit_code) == ("error", ExitCode.NOT_SEALED)
+    assert result.errors[0].code == "not-sealed"
+    assert result.errors[0].message.startswith("Something left the sealed engine: TCP: ")
+    assert result.data is not None
+    assert not result.data.findings.holds
+
+
+def test_an_audit_is_in_the_journal(world: Context) -> None:
+    """With its outcome."""
+    audited(world)
+    lines = list(Journal(world.paths).raw_lines())
+    assert b'"kind":"audit"' in lines[-1]
+    assert b'"outcome":"holds"' in lines[-1]
+
+
+def test_a_report_is_checked_by_openssl_alone(world: Context, tmp_path: Path) -> None:
+    """The commands of the documentation, word for word; one changed byte makes them fail."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl")
+    report = report_of(audited(world, out=str(tmp_path / "report.json")))
+    shutil.copy(world.paths.keys / "signing.pub", tmp_path)
+    (commands,) = re.findall(r"```sh\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+
+    def check() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["/bin/sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    done = check()
+    assert (done.returncode, done.stdout.strip()) == (0, "Signature Verified Successfully"), done.stderr
+    statement = msgspec.json.decode((tmp_path / "statement").read_bytes())
+    assert statement["_type"] == "https://in-toto.io/Statement/v1"
+    assert statement["predicate"]["holds"] is True
+    text = report.read_text()
+    at = text.index('"payload": "') + 40
+    report.write_text(text[:at] + ("A" if text[at] != "A" else "B") + text[at + 1 :])
+    assert check().returncode != 0
+
+
+def test_an_altered_report_is_refused(world: Context) -> None:
+    """Nobody can improve a report afterwards."""
+    report = report_of(audited(world))
+    envelope = msgspec.json.decode(report.read_bytes())
+    envelope["payload"] = envelope["payload"][:-8] + "AAAAAAA="
+    report.write_bytes(msgspec.json.encode(envelope))
+    with pytest.raises(IntegrityError):
+        verify(world, str(report))
+
+
+@pytest.mark.parametrize("contents", [b"nonsense", b"{}", b'{"payloadType": "x", "payload": "", "signatures": []}'])
+def test_what_is_no_report_is_refused(world: Context, tmp_path: Path, contents: bytes) -> None:
+    """With a sentence, whatever is in the file."""
+    audited(world)
+    path = tmp_path / "no-report.json"
+    path.write_bytes(contents)
+    with pytest.raises(IntegrityError):
+        verify(world, str(path))
+
+
+def test_a_missing_key_or_report_is_not_found(world: Context, tmp_path: Path) -> None:
+    """Before the first audit there is no key here to check with."""
+    with pytest.raises(NotFound, match="no key on this machine"):
+        verify(world, str(tmp_path / "nothing"))
+    report = report_of(audited(world))
+    with pytest.raises(NotFound):
+        verify(world, str(tmp_path / "nothing"))
+    assert verify(world, str(report), str(world.paths.keys / "signing.pub")).data is not None

@@ -1,0 +1,78 @@
+"""What a session leaves in the journal: numbers and outcomes, and never a word of what was said."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.commands.recording import RecordedSession, Recorder
+from deploy.engine.fake import FakeEngine
+from deploy.engine.protocol import ChatMessage, Generate, LoadPlan, Text
+from deploy.errors import EngineFailed
+from deploy.journal import Journal
+from deploy.paths import Paths
+
+ASKED = Generate(messages=(ChatMessage("user", "What is the secret word?"),))
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    """Empty places."""
+    return Paths(data=tmp_path / "data", state=tmp_path / "state", config=tmp_path / "config")
+
+
+def opened(paths: Paths, engine: FakeEngine) -> RecordedSession:
+    """A session of the fake engine, written down."""
+    session = engine.open([], LoadPlan(context_tokens=100), lambda _: None)
+    return RecordedSession(session, Recorder(Journal(paths), "m:Q4", ("ab" * 32,)))
+
+
+def entries(paths: Paths) -> list[dict[str, Any]]:
+    """What is in the journal."""
+    return [json.loads(line)["event"] for line in Journal(paths).raw_lines()]
+
+
+def test_a_load_and_an_answer_are_one_line_each(paths: Paths) -> None:
+    """With the model, its hash, the counts and how it ended."""
+    session = opened(paths, FakeEngine("The secret word is hush."))
+    list(session.generate(ASKED))
+    load, answer = entries(paths)
+    assert (load["kind"], load["outcome"], load["model"]) == ("load", "loaded", "m:Q4")
+    assert (answer["kind"], answer["outcome"], answer["sha256"]) == ("answer", "stop", ["ab" * 32])
+    assert (answer["prompt_tokens"], answer["answer_tokens"]) == (5, 5)
+
+
+def test_not_a_word_is_written(paths: Paths) -> None:
+    """Neither of the question nor of the answer."""
+    session = opened(paths, FakeEngine("The secret word is hush."))
+    list(session.generate(ASKED))
+    written = b"".join(Journal(paths).raw_lines())
+    assert b"secret" not in written
+    assert b"hush" not in written
+
+
+def test_a_death_is_an_outcome(paths: Paths) -> None:
+    """The error goes on its way, and the line says that it failed."""
+    session = opened(paths, FakeEngine("one two three", dies_after=2))
+    with pytest.raises(EngineFailed):
+        list(session.generate(ASKED))
+    assert entries(paths)[-1]["outcome"] == "failed (engine)"
+    assert session.ended
+
+
+def test_an_answer_that_nobody_waited_for_is_an_outcome(paths: Paths) -> None:
+    """It ran, so it is in the record."""
+    session = opened(paths, FakeEngine("one two three"))
+    events = session.generate(ASKED)
+    next(event for event in events if isinstance(event, Text))
+    events.close()  # type: ignore[attr-defined]
+    assert [entry["outcome"] for entry in entries(paths)] == ["loaded", "abandoned"]
+
+
+def test_a_journal_that_cannot_be_written_stops_nothing(paths: Paths) -> None:
+    """The answer comes, and the reason is kept for a warning."""
+    paths.state.write_text("a file in its place")
+    session = opened(paths, FakeEngine("one two"))
+    assert [event.text for event in session.generate(ASKED) if isinstance(event, Text)] == ["one", " two"]
+    assert "journal" in session.journal_problem

@@ -1,0 +1,254 @@
+"""The journal: every change is found, nothing is lost by a crash, and nothing that was said is in it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Final
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from deploy.errors import IntegrityError, NotWritable
+from deploy.journal import CHECKPOINT_EVERY, Event, Journal, Note
+from deploy.keys import signing_key
+from deploy.paths import Paths
+
+REPOSITORY: Final = Path(__file__).parents[2]
+LINES: Final = 2 * CHECKPOINT_EVERY + 10
+
+
+def places(folder: Path) -> Paths:
+    """Everything in one folder."""
+    return Paths(data=folder / "data", state=folder / "state", config=folder / "config")
+
+
+def answer(count: int = 1) -> Event:
+    """An event as an answer leaves it."""
+    return Event(kind="answer", model="m:Q4", sha256=("ab" * 32,), seal="full", answer_tokens=count, outcome="stop")
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    """A journal of more than two checkpoints, to be copied and spoilt."""
+    paths = places(tmp_path_factory.mktemp("journal"))
+    journal = Journal(paths)
+    count = 0
+    while journal.verify().lines < LINES:
+        count += 1
+        journal.append(answer(count))
+    return paths
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    """Empty places."""
+    return places(tmp_path)
+
+
+def copied(written: Paths, folder: Path) -> tuple[Paths, list[bytes]]:
+    """A copy that may be spoilt, and its lines."""
+    copy = Paths(data=folder / "data", state=folder / "state", config=written.config)
+    copy.journal.mkdir(parents=True, exist_ok=True)
+    for file in written.journal.iterdir():
+        (copy.journal / file.name).write_bytes(file.read_bytes())
+    return copy, (copy.journal / "journal.jsonl").read_bytes().splitlines(keepends=True)
+
+
+def spoilt(paths: Paths, lines: list[bytes]) -> bool:
+    """Whether these lines are found to be another journal."""
+    (paths.journal / "journal.jsonl").write_bytes(b"".join(lines))
+    verdict = Journal(paths).verify()
+    assert bool(verdict.problem) != verdict.whole
+    return not verdict.whole
+
+
+def test_a_journal_that_nobody_touched_is_whole(written: Paths) -> None:
+    """Two checkpoints, the rest not signed yet; the head can be noted and given back."""
+    verdict = Journal(written).verify()
+    assert (verdict.whole, verdict.lines, verdict.checkpoints) == (True, LINES, 2)
+    assert verdict.after_checkpoint == LINES - 2 * CHECKPOINT_EVERY
+    assert Journal(written).verify(Note(verdict.lines, verdict.head)).whole
+    assert not Journal(written).verify(Note(verdict.lines, "0" * 64)).whole
+
+
+def test_an_empty_journal_is_whole(paths: Paths) -> None:
+    """Nothing ran, and looking makes no file."""
+    assert Journal(paths).verify().whole
+    assert not paths.state.exists()
+    assert not paths.config.exists()
+
+
+many = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@many
+@given(st.data())
+def test_any_edit_is_found(written: Paths, tmp_path: Path, data: st.DataObject) -> None:
+    """One byte changed to another, anywhere."""
+    paths, lines = copied(written, tmp_path)
+    raw = bytearray(b"".join(lines))
+    at = data.draw(st.integers(0, len(raw) - 1))
+    raw[at] = data.draw(st.integers(0, 255).filter(lambda value: value != raw[at]))
+    assert spoilt(paths, [bytes(raw)])
+
+
+@many
+@given(st.data())
+def test_any_deletion_is_found(written: Paths, tmp_path: Path, data: st.DataObject) -> None:
+    """Any run of lines, at the end too."""
+    paths, lines = copied(written, tmp_path)
+    first = data.draw(st.integers(0, len(lines) - 1))
+    last = data.draw(st.integers(first + 1, len(lines)))
+    assert spoilt(paths, lines[:first] + lines[last:])
+
+
+@many
+@given(st.data())
+def test_any_reordering_and_repetition_is_found(written: Paths, tmp_path: Path, data: st.DataObject) -> None:
+    """Two lines swapped, or one put in twice."""
+    paths, lines = copied(written, tmp_path)
+    one = data.draw(st.integers(0, len(lines) - 1))
+    other = data.draw(st.integers(0, len(lines) - 1).filter(lambda value: value != one))
+    swapped = list(lines)
+    swapped[one], swapped[other] = swapped[other], swapped[one]
+    assert spoilt(paths, swapped)
+    assert spoilt(paths, [*lines[:one], lines[other], *lines[one:]])
+
+
+def test_a_chain_rewritten_without_the_key_is_found(written: Paths, tmp_path: Path) -> None:
+    """Every hash fits again, but nobody can sign the checkpoints of it."""
+    import hashlib
+
+    paths, lines = copied(written, tmp_path)
+    previous, rewritten = "0" * 64, []
+    for line in lines:
+        entry = json.loads(line)
+        entry["previous"] = previous
+        if entry["n"] == 5:
+            entry["event"]["answer_tokens"] = 999
+        raw = json.dumps(entry, separators=(",", ":")).encode()
+        previous = hashlib.sha256(raw).hexdigest()
+        rewritten.append(raw + b"\n")
+    (paths.journal / "length.json").write_text(json.dumps({"count": len(lines), "head": previous}))
+    assert spoilt(paths, rewritten)
+    assert "signature of the checkpoint in line 64" in Journal(paths).verify().problem
+
+
+def test_a_break_is_named_by_its_line(written: Paths, tmp_path: Path) -> None:
+    """The person who looks is told where."""
+    paths, lines = copied(written, tmp_path)
+    assert spoilt(paths, lines[:9] + lines[10:])
+    assert "line 10" in Journal(paths).verify().problem
+
+
+def test_a_torn_line_is_repaired_openly(paths: Paths) -> None:
+    """What a crash left is taken away, and the next line says how much it was."""
+    journal = Journal(paths)
+    journal.append(answer())
+    file = paths.journal / "journal.jsonl"
+    with file.open("ab") as torn:
+        torn.write(b'{"n":1,"time":"2026')
+    assert "cut off" in journal.verify().problem
+    journal.append(answer())
+    kinds = [json.loads(line)["event"] for line in file.read_bytes().splitlines()]
+    assert [event["kind"] for event in kinds] == ["answer", "repair", "answer"]
+    assert kinds[1]["torn_bytes"] == 19
+    assert journal.verify().whole
+
+
+def test_nothing_is_added_to_what_is_no_journal(paths: Paths) -> None:
+    """It would bury what is wrong with it."""
+    journal = Journal(paths)
+    journal.append(answer())
+    (paths.journal / "journal.jsonl").write_bytes(b"something else\n")
+    with pytest.raises(IntegrityError, match="not one of a journal"):
+        journal.append(answer())
+
+
+WRITER: Final = """
+import sys
+from pathlib import Path
+from deploy.paths import Paths
+from deploy.journal import Event, Journal
+base = Path(sys.argv[1])
+journal = Journal(Paths(data=base / "data", state=base / "state", config=base / "config"))
+for count in range(int(sys.argv[2])):
+    journal.append(Event(kind="answer", model="m", answer_tokens=count, outcome="stop"))
+    print(count, flush=True)
+"""
+
+
+def writer(folder: Path, count: int) -> "subprocess.Popen[bytes]":
+    """A process that writes events as fast as it can."""
+    command = [sys.executable, "-c", WRITER, str(folder), str(count)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, cwd=REPOSITORY)
+
+
+def test_two_processes_write_one_chain(paths: Paths, tmp_path: Path) -> None:
+    """Their lines are mixed, and none is lost."""
+    running = [writer(tmp_path, 60) for _ in range(3)]
+    for process in running:
+        process.communicate()
+        assert process.returncode == 0
+    verdict = Journal(paths).verify()
+    assert verdict.whole, verdict.problem
+    assert verdict.lines == 180 + verdict.checkpoints
+
+
+def test_a_writer_that_is_killed_leaves_a_journal_that_goes_on(paths: Paths, tmp_path: Path) -> None:
+    """SIGKILL at any moment: what was reported as written is there, and the chain holds after the next event."""
+    told = 0
+    for wait_s in (0.0, 0.013, 0.029, 0.061, 0.097):
+        with writer(tmp_path, 100_000) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(wait_s)
+            process.send_signal(signal.SIGKILL)
+            told += 1 + len(process.stdout.read().split(b"\n")) - 1
+        Journal(paths).append(answer())
+        verdict = Journal(paths).verify()
+        assert verdict.whole, verdict.problem
+    answers = sum(json.loads(line)["event"]["kind"] == "answer" for line in Journal(paths).raw_lines())
+    assert answers >= told + 5 - 1
+
+
+def test_an_event_costs_little(paths: Paths) -> None:
+    """A median of less than a millisecond, checkpoints left out."""
+    journal = Journal(paths)
+    signing_key(paths)
+    journal.append(answer())
+    taken = []
+    for _ in range(50):
+        started = time.perf_counter()
+        journal.append(answer())
+        taken.append(time.perf_counter() - started)
+    assert sorted(taken)[len(taken) // 2] < 0.005
+
+
+def test_the_journal_is_closed_to_others(paths: Paths) -> None:
+    """It says who worked when."""
+    Journal(paths).append(answer())
+    assert paths.journal.stat().st_mode & 0o777 == 0o700
+    assert (paths.journal / "journal.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_it_says_who_and_when(paths: Paths) -> None:
+    """User by number and name, and a time with its zone."""
+    Journal(paths).append(answer())
+    line = json.loads(next(Journal(paths).raw_lines()))
+    assert line["uid"] == os.getuid()
+    assert line["user"]
+    assert line["time"].endswith("+00:00")
+
+
+def test_a_place_that_cannot_be_written_is_told(paths: Paths) -> None:
+    """With the path, so that it can be mended."""
+    paths.state.parent.mkdir(parents=True, exist_ok=True)
+    paths.state.write_text("a file in its place")
+    with pytest.raises(NotWritable, match="journal"):
+        Journal(paths).append(answer())
