@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -102,6 +103,11 @@ class Hub:
         from huggingface_hub import constants
 
         return constants.ENDPOINT
+
+    @property
+    def host(self) -> str | None:
+        """The host that is asked; where it sends us for the bytes is its own affair."""
+        return urlsplit(self._endpoint).hostname
 
     @property
     def _place(self) -> str:

@@ -18,7 +18,7 @@ from deploy.store.records import Identity, identity_of
 TEMPORARY: Final = ".new-"
 """How the name of a file begins that is not yet complete."""
 
-_PIECE_BYTES: Final = 8 * 2**20
+_PIECE_BYTES: Final = 2**20  # a piece stays in the processor's cache between being read and being hashed
 _BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever the file system's own block size
 _FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _WINDOWS: Final = os.name == "nt"
@@ -119,7 +119,13 @@ def place(source: Path, target: Path) -> None:
     if _WINDOWS and target.exists():
         target.chmod(0o644)
     source.replace(target)
-    target.chmod(0o444)
+    set_rights(target, 0o444)
+
+
+def set_rights(path: Path, mode: int) -> None:
+    """Change a file's rights, but not those of a hard link: another program's file would change with it."""
+    if path.stat().st_nlink == 1:
+        path.chmod(mode)
 
 
 def delete(path: Path) -> int:

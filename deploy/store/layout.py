@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from deploy.sources.base import Progress, Report
-from deploy.store.files import TEMPORARY, delete, delete_tree, sync_folder, write_durably
+from deploy.store.files import TEMPORARY, delete, delete_tree, set_rights, sync_folder, write_durably
 from deploy.store.locks import hold
 from deploy.store.records import entry_name
 
@@ -129,7 +129,7 @@ class Layout:
         for move in _moves(journal):
             blob, home = self.blobs / move.sha256, self.incoming(key) / move.staged
             if blob.exists() and not home.exists() and move.sha256 not in shared:
-                blob.chmod(0o644)
+                set_rights(blob, 0o644)
                 home.parent.mkdir(parents=True, exist_ok=True)
                 blob.replace(home)
         journal.unlink()

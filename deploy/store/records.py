@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from deploy.checksum import checksummed, is_intact
 from deploy.errors import UsageError
 
 SCHEMA: Final = "landfast.installed/1"
@@ -18,6 +19,8 @@ _ENTRY_LENGTH: Final = 200  # a file system takes 255 bytes, and the store adds 
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Size = Annotated[int, msgspec.Meta(ge=0)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
+Pinned = Literal["catalogue", "bundle", "first-use"]
+"""Who promised a file's hash: the catalogue, the signer of a bundle, or nobody before the first download."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,8 +42,7 @@ class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
     """The file's own name; in the store it lies under its SHA-256."""
     sha256: Sha256
     size_bytes: Size
-    pinned: Literal["catalogue", "first-use"]
-    """Who promised the hash: the catalogue, or nobody before the first download."""
+    pinned: Pinned
     identity: Identity | None = None
 
 
@@ -94,6 +96,8 @@ class Pin(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     size_bytes: int | None = None
     sha256: str | None = None
+    by: Pinned = "catalogue"
+    """Who promised the hash, where there is one."""
 
 
 class _Header(msgspec.Struct):
@@ -133,8 +137,8 @@ def identity_of(status: os.stat_result) -> Identity:
 
 
 def encode(record: Installed) -> bytes:
-    """The lock file's contents, made to be read by people too."""
-    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+    """The lock file's contents, made to be read by people too, with a checksum."""
+    return checksummed(msgspec.json.format(msgspec.json.encode(record), indent=2))
 
 
 def read_record(path: Path) -> Installed | Damaged:
@@ -151,6 +155,8 @@ def read_record(path: Path) -> Installed | Damaged:
         return _damaged(path, _reason(raw, str(error)))
     if entry_name(record.id) != path.stem:
         return _damaged(path, f"it speaks of another model, {record.id}")
+    if not is_intact(raw):
+        return _damaged(path, "it was altered after it was written")
     return record
 
 

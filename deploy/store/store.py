@@ -1,8 +1,10 @@
 """The store: installed models, each file verified, each change all or nothing."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -10,9 +12,19 @@ from deploy.errors import LandfastError, NotFound
 from deploy.sources.base import Progress, Report
 from deploy.store.checks import FileVerdict, examine, is_unchanged, problem, quarantine
 from deploy.store.files import delete, delete_tree, disk_errors, sync_folder, tree_bytes, write_durably
+from deploy.store.hashing import side_by_side
 from deploy.store.layout import Layout
 from deploy.store.records import Damaged, Installed, StoredFile, encode, entry_id, now, read_record
 from deploy.store.transaction import Transaction, open_transaction
+
+
+class Rubbish(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing in the store that no installed model needs."""
+
+    kind: Literal["interrupted", "set-aside", "left-behind"]
+    name: str
+    """The model of an interrupted install, or the hash of a file."""
+    size_bytes: int
 
 
 class Store:
@@ -48,7 +60,24 @@ class Store:
 
     def verify(self, installed: Installed, report: Report) -> tuple[FileVerdict, ...]:
         """Hash every file of a model. A bad one is moved aside, so that no load can use it."""
-        verdicts = tuple(examine(self._layout, file, report) for file in installed.files)
+        return self.verify_all((installed,), report)[0]
+
+    def verify_all(self, records: Sequence[Installed], report: Report) -> tuple[tuple[FileVerdict, ...], ...]:
+        """Hash the files of several models, several at a time. Bad ones are moved aside."""
+        files = tuple(file for record in records for file in record.files)
+        verdicts = iter(
+            side_by_side(
+                files,
+                lambda file, tell: examine(self._layout, file, tell),
+                lambda file: file.size_bytes,
+                report,
+                f"verify {len(files)} files",
+            )
+        )
+        return tuple(self._judged(record, tuple(islice(verdicts, len(record.files)))) for record in records)
+
+    def _judged(self, installed: Installed, verdicts: tuple[FileVerdict, ...]) -> tuple[FileVerdict, ...]:
+        """Write down what was found of one model, and move its bad files aside."""
         files = tuple(map(_confirmed, installed.files, verdicts))
         if all(found.verdict == "ok" for found in verdicts):
             self._remember(msgspec.structs.replace(installed, files=files, verified_at=now()))
@@ -87,10 +116,26 @@ class Store:
 
     def staged_bytes(self) -> int:
         """What no installed model needs: interrupted installs, files set aside, files that a crash left behind."""
+        return sum(found.size_bytes for found in self.rubbish())
+
+    def rubbish(self) -> tuple[Rubbish, ...]:
+        """What `clear_staging` would delete, one by one. Changes nothing."""
         layout = self._layout
         with disk_errors(self.root):
-            orphaned = sum(path.stat().st_size for path in layout.orphans(journals=False))
-            return tree_bytes(layout.staged) + tree_bytes(layout.quarantine) + orphaned
+            return (
+                *(
+                    Rubbish(kind="interrupted", name=entry_id(folder.name), size_bytes=tree_bytes(folder))
+                    for folder in sorted(layout.staged.glob("*"))
+                ),
+                *(
+                    Rubbish(kind="set-aside", name=path.name, size_bytes=path.stat().st_size)
+                    for path in sorted(layout.quarantine.glob("*"))
+                ),
+                *(
+                    Rubbish(kind="left-behind", name=path.name, size_bytes=path.stat().st_size)
+                    for path in sorted(layout.orphans(journals=False))
+                ),
+            )
 
     def clear_staging(self, key: str | None = None) -> int:
         """Delete what `staged_bytes` counts, or what one interrupted install left; say how many bytes that frees.

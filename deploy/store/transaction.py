@@ -4,8 +4,10 @@ import contextlib
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
@@ -25,6 +27,7 @@ from deploy.store.files import (
     tree_bytes,
     write_durably,
 )
+from deploy.store.hashing import Seen, side_by_side
 from deploy.store.layout import Layout
 from deploy.store.records import Description, Installed, Pin, StoredFile, encode, now
 
@@ -50,32 +53,50 @@ class Transaction:
         pins: Sequence[Pin],
         validate: Callable[[Sequence[Path]], M],
         describe: Callable[[M], Description],
+        seen: Mapping[Path, Seen] = MappingProxyType({}),
     ) -> Installed:
         """Check the staged files against their pins and the validator, and put them and the lock file in place.
+
+        Files that were hashed while they were written, and not touched since, are not read a second time.
 
         Raises IntegrityError, Incomplete or InvalidModel, after which the bad bytes are gone, or NotEnoughSpace
         or NotWritable, after which all of them are still staged. The store is then the old one.
         """
-        stored = tuple(self._examined(path, pin, files) for path, pin in zip(files, pins, strict=True))
+        stored = self._examined(files, pins, seen)
         description = describe(self._validated(files, validate))
         moment = now()
         record = Installed(**msgspec.structs.asdict(description), files=stored, installed_at=moment, verified_at=moment)
         with disk_errors(self._layout.root):
             return self._publish(tuple(files), record)
 
-    def _examined(self, path: Path, pin: Pin, files: Sequence[Path]) -> StoredFile:
-        """Check one file. When it is bad it goes, and with it whatever could give the same bytes again."""
+    def _examined(
+        self, files: Sequence[Path], pins: Sequence[Pin], seen: Mapping[Path, Seen]
+    ) -> tuple[StoredFile, ...]:
+        """Check all files: lengths first, since they cost nothing, then the hashes, several at a time."""
+        pairs = tuple(zip(files, pins, strict=True))
+        work = partial(_digest, seen)
+        sizes: dict[Path, int] = {}
+        for path, pin in pairs:
+            with self._discarding(path, files):
+                sizes[path] = _length(path, pin)
+        digests = side_by_side(pairs, work, lambda pair: sizes[pair[0]], self._report, f"verify {len(pairs)} files")
+        stored: list[StoredFile] = []
+        for (path, pin), digest in zip(pairs, digests, strict=True):
+            with self._discarding(path, files):
+                stored.append(self._compared(pin, digest, sizes[path]))
+        return tuple(stored)
+
+    @contextlib.contextmanager
+    def _discarding(self, path: Path, files: Sequence[Path]) -> Iterator[None]:
+        """When a file is bad it goes, and with it whatever could give the same bytes again."""
         try:
-            size_bytes = _length(path, pin)
-            return self._hashed(path, pin, size_bytes)
+            yield
         except IntegrityError:
             self._discard({file for file in files if file != path})
             raise
 
-    def _hashed(self, path: Path, pin: Pin, size_bytes: int) -> StoredFile:
-        """Compare a file's hash with the catalogue's, or with that of the first use when that is still installed."""
-        with disk_errors(path.parent):
-            digest, _ = sha256_of(path, f"verify {pin.name}", self._report)
+    def _compared(self, pin: Pin, digest: str, size_bytes: int) -> StoredFile:
+        """Compare a file's hash with the promised one, or with that of the first use when that is still installed."""
         expected = pin.sha256 or self._first_use(pin.name)
         if expected and digest != expected.lower():
             raise _differs(pin, digest, expected, self._key)
@@ -83,7 +104,7 @@ class Transaction:
             name=pin.name,
             sha256=digest,
             size_bytes=size_bytes,
-            pinned="catalogue" if pin.sha256 else "first-use",
+            pinned=pin.by if pin.sha256 else "first-use",
         )
 
     def _first_use(self, name: str) -> str | None:
@@ -166,6 +187,15 @@ def _preflight(staging: Path, need_bytes: int) -> None:
         )
 
 
+def _digest(seen: Mapping[Path, Seen], pair: tuple[Path, Pin], report: Report) -> str:
+    """The SHA-256 of a staged file."""
+    path, pin = pair
+    if path in seen and seen[path].is_still(path):
+        return seen[path].sha256
+    with disk_errors(path.parent):
+        return sha256_of(path, f"verify {pin.name}", report)[0]
+
+
 def _length(path: Path, pin: Pin) -> int:
     """The length of a staged file that may be what was promised."""
     with disk_errors(path.parent):
@@ -184,12 +214,13 @@ def _length(path: Path, pin: Pin) -> int:
 
 def _differs(pin: Pin, digest: str, expected: str, key: str) -> IntegrityError:
     """The error for a file whose hash is not the promised one."""
-    if pin.sha256:
-        cause = f"{pin.name} is not the file that the catalogue promises"
+    if pin.sha256 and pin.by != "first-use":
+        cause = f"{pin.name} is not the file that the {pin.by} promises"
         hint = "It was deleted. Run the command again; if the same comes back, use another source."
     else:
         cause = f"{pin.name} is not the file that was installed first"
-        hint = f"It was deleted. If the publisher has replaced the file, run `landfast models remove {key}` and install again."
+        remove = f"`landfast models remove {key}`"
+        hint = f"It was deleted. If the publisher has replaced the file, run {remove} and install again."
     return IntegrityError(f"{cause}: its SHA-256 is {digest}, not {expected}.", hint=hint)
 
 

@@ -11,6 +11,12 @@ def test_the_package_index_is_asked_before_the_hub() -> None:
     assert [source.name for source in default_sources({})] == ["package index", "hub"]
 
 
+def test_a_mirror_of_ones_own_is_asked_first() -> None:
+    """LANDFAST_MIRROR names a web server; the others are asked where it does not answer."""
+    sources = default_sources({"LANDFAST_MIRROR": "https://files.example/models"})
+    assert [source.name for source in sources] == ["mirror", "package index", "hub"]
+
+
 def test_loading_the_sources_loads_no_client() -> None:
     """Neither the hub's client nor an HTTP library nor pip is imported before something is fetched."""
     program = "import sys; import deploy.sources.all, deploy.sources.folder; print(*sys.modules)"

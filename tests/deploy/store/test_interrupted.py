@@ -204,10 +204,13 @@ def _cut_off(_: Path) -> None:
 
 def test_kill_at_random_points_leaves_old_or_new(tmp_path: Path) -> None:
     """Forty times a process that installs and removes without end is killed with signal 9 at a random moment."""
+    begun_s = time.monotonic()
+    install(Store(tmp_path / "stopwatch"), EVEN)
+    install_s = time.monotonic() - begun_s
     store = Store(tmp_path / "store")
     seen: list[dict[str, bytes] | None] = []
     for _ in range(KILLS):
-        _run_and_kill(store.root, random.uniform(0.0, 0.06))  # noqa: S311 - no secret
+        _run_and_kill(store.root, random.uniform(0.0, 3 * install_s))  # noqa: S311 - no secret
         seen.append(loaded(store))
         assert seen[-1] in (None, EVEN, ODD)
         assert store.damaged() == ()

@@ -1,0 +1,49 @@
+"""What the user means by --from: a bundle, a web server, a folder or one file."""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from deploy.bundle.reading import is_bundle, open_bundle
+from deploy.bundle.source import BundleSource
+from deploy.catalog.model import Catalog
+from deploy.commands.context import Context
+from deploy.commands.sources import require_place
+from deploy.sources.base import Source
+from deploy.sources.folder import Folder
+from deploy.sources.web import Mirror
+
+
+def only_from(context: Context, place: str) -> Context:
+    """The same world with this place as its only source.
+
+    A bundle brings its own catalogue, which counts where it is the newer one. Raises PolicyRefused for a bundle
+    that nobody trusted has signed and for a place that the policy forbids, and IntegrityError for an altered one.
+    """
+    source = source_at(context, place)
+    require_place(context.policy, source)
+    if isinstance(source, BundleSource):
+        return replace(context, sources=(source,), catalog=_newer(context.catalog, source))
+    return replace(context, sources=(source,))
+
+
+def source_at(context: Context, place: str) -> Source:
+    """The source that a place is."""
+    if place.startswith(("http://", "https://")):
+        return Mirror(place, os.environ)
+    path = Path(place).expanduser()
+    return BundleSource(open_bundle(path, context.paths)) if is_bundle(path) else Folder(path)
+
+
+def bundle_of(context: Context) -> BundleSource | None:
+    """The bundle, where it is what the world's models come from."""
+    return next((source for source in context.sources if isinstance(source, BundleSource)), None)
+
+
+def _newer(own: Callable[[], Catalog], source: BundleSource) -> Callable[[], Catalog]:
+    def choose() -> Catalog:
+        mine, brought = own(), source.catalogue()
+        return brought if brought is not None and brought.dated > mine.dated else mine
+
+    return choose

@@ -1,0 +1,60 @@
+"""Files of another program on this machine as a source: shared blocks where the file system knows how, else a copy."""
+
+import errno
+from collections.abc import Sequence
+from pathlib import Path
+
+from deploy.catalog.model import Artifact
+from deploy.errors import NotWritable, Unreachable
+from deploy.sources.base import NoOffer, Offer, Reach, Report
+from deploy.sources.folder import Folder
+from deploy.sources.writing import writing_to
+
+
+class Adopted:
+    """The files of one model, each by its own path. The other program's files are never changed."""
+
+    def __init__(self, program: str, paths: Sequence[Path], *, link: bool) -> None:
+        """With `link` both programs hold one file: it takes no space, and whoever changes it changes it for both."""
+        self.name = f"files of {program}"
+        self._paths = tuple(paths)
+        self._link = link
+
+    def reach(self, timeout_s: float) -> Reach:  # noqa: ARG002 - every source has it
+        """The files were seen just now."""
+        return Reach(source=self.name, reachable=True, reason="the files are on this machine")
+
+    def offer(self, artifact: Artifact) -> Offer | NoOffer:
+        """Offer what it was made for."""
+        if len(artifact.files) != len(self._paths):
+            return NoOffer(source=self.name, reason="the model has another number of files")
+        return Offer(source=self.name, download_bytes=0)
+
+    def fetch(self, artifact: Artifact, staging: Path, report: Report) -> tuple[Path, ...]:
+        """Bring the files into staging. The store hashes them, like those of every other source."""
+        return tuple(
+            self._linked(path, staging / f"linked-{number}")
+            if self._link
+            else self._copied(path, artifact, number, staging / f"adopted-{number}", report)
+            for number, path in enumerate(self._paths)
+        )
+
+    def _copied(self, path: Path, artifact: Artifact, number: int, work: Path, report: Report) -> Path:
+        """A copy that shares its blocks where it can, by way of the folder source."""
+        one = Artifact(quant=artifact.quant, publisher=artifact.publisher, files=(artifact.files[number],))
+        return Folder(path).fetch(one, work, report)[0]
+
+    def _linked(self, path: Path, work: Path) -> Path:
+        """A second name for the same file."""
+        target = work / path.name
+        with writing_to(work):
+            work.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+        try:
+            target.hardlink_to(path)
+        except FileNotFoundError as error:
+            raise Unreachable(f"{path} is gone.", hint="Run the command again.") from error
+        except OSError as error:
+            cause = "it lies on another file system" if error.errno == errno.EXDEV else error.strerror or str(error)
+            raise NotWritable(f"{path} cannot be linked: {cause}.", hint="Leave --link out.") from error
+        return target
