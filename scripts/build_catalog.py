@@ -9,6 +9,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,19 +20,22 @@ from deploy.catalog.model import (
     Capabilities,
     Catalog,
     CataloguedFile,
+    ComputeCurve,
     HubOrigin,
     LeftOut,
     Licence,
     MemoryCurve,
     Model,
+    Points,
     StateCurve,
 )
+from deploy.checksum import checksummed
 from scripts.catalog_facts import (
-    ComputeRow,
     CurveRow,
     DefaultFile,
     Facts,
     FileRow,
+    Metadata,
     ModelRow,
     plain_source,
     read_facts,
@@ -41,10 +45,14 @@ from scripts.catalog_tables import (
     GEMMA_PACKAGE,
     INSTRUCT_CARDS,
     MXFP4_MARGIN,
+    OPENNESS,
     QUANT_RULES,
     SMOLLM2_PACKAGE,
     TRUST,
+    WITHOUT_MERGES,
+    Opened,
 )
+from scripts.measure_memory import Bounds
 
 OUT: Final = Path(__file__).resolve().parent.parent / "deploy" / "catalog" / "catalog.json"
 
@@ -165,35 +173,33 @@ def artifact(candidate: Candidate, organisation: str) -> Artifact:
     )
 
 
-def compute_upper(compute: ComputeRow) -> tuple[tuple[int, int], ...]:
-    """One bound for both KV types: the larger of the two, never falling, without steps of no height."""
-    contexts = sorted({context for context, _ in compute.upper_f16 + compute.upper_q8_0})
-    merged: list[tuple[int, int]] = []
-    highest = 0
-    for context in contexts:
-        bounds = [_bound(compute.upper_f16, context), _bound(compute.upper_q8_0, context)]
-        highest = max(highest, *bounds)
-        if merged and merged[-1][1] == highest:
-            merged.pop()
-        merged.append((context, highest))
-    return tuple(merged)
+def never_falling(points: Points) -> Points:
+    """The bound that also holds for every shorter context: the engine packs worse at some lengths."""
+    highest = accumulate((count for _, count in points), max)
+    return tuple((tokens, count) for (tokens, _), count in zip(points, highest, strict=True))
 
 
-def _bound(upper: tuple[tuple[int, int], ...], context: int) -> int:
-    """The first entry that reaches this context, or the last one."""
-    return next((size for reach, size in upper if reach >= context), upper[-1][1])
-
-
-def memory_curve(curve: CurveRow) -> MemoryCurve | None:
+def memory_curve(curve: CurveRow, bounds: Bounds | None) -> MemoryCurve | None:
     """The catalogue's memory figures; None where the engine refused the model."""
-    if curve.engine is None or curve.state is None or curve.compute is None or curve.output_bytes_per_seq is None:
+    if bounds is None or curve.state is None or curve.metadata is None:
         return None
+    if bounds.engine != curve.engine:
+        raise SystemExit(f"{curve.id}: its bounds are of {bounds.engine}, its state of {curve.engine}")
+    metadata = Metadata(curve.metadata)
     return MemoryCurve(
-        engine=curve.engine,
+        engine=bounds.engine,
         f16=StateCurve(curve.state.f16.caches, curve.state.f16.recurrent_bytes),
         q8_0=StateCurve(curve.state.q8_0.caches, curve.state.q8_0.recurrent_bytes),
-        compute_upper=compute_upper(curve.compute),
-        output_bytes=curve.output_bytes_per_seq,
+        f16_without_flash=bounds.state_without_flash,
+        compute=ComputeCurve(
+            f16=never_falling(bounds.f16),
+            f16_without_flash=never_falling(bounds.f16_without_flash),
+            q8_0=never_falling(bounds.q8_0),
+        ),
+        output_bytes=4 * metadata.most("vocab_size"),
+        merges=metadata.architecture not in WITHOUT_MERGES,
+        heads=metadata.most("attention.head_count"),
+        widest=metadata.widest,
     )
 
 
@@ -221,6 +227,10 @@ def sources(row: ModelRow, curve: CurveRow, taken: Iterable[Candidate]) -> tuple
         gave[f"model card of {row.hub_repo}"].append("capabilities")
     for source in dict.fromkeys(plain_source(s) for c in taken for part in c.rows for s in part.sources):
         gave[source].append("files")
+    if opened := _opened(row.id):
+        gave[opened.source].append("openness")
+    if row.languages is not None:
+        gave["model card, or xorbitsai/inference@7ecec16b6"].append("languages")
     memory = f"memory (assumed: {', '.join(curve.assumed)})" if curve.assumed else "memory"
     gave[f"{curve.engine}, dry run"].append(memory)
     return tuple(f"{source}: {', '.join(dict.fromkeys(facts))}" for source, facts in gave.items())
@@ -238,6 +248,10 @@ def _capabilities(row: ModelRow) -> Capabilities:
     return msgspec.structs.replace(row.capabilities, chat=True) if row.id in INSTRUCT_CARDS else row.capabilities
 
 
+def _opened(model_id: str) -> Opened | None:
+    return next((opened for opened in OPENNESS if model_id.startswith(opened.prefix)), None)
+
+
 def _no_files(row: ModelRow, facts: Facts) -> str:
     """Why there is nothing to install."""
     why = facts.known.get(row.hub_repo, frozenset())
@@ -252,7 +266,7 @@ def _no_files(row: ModelRow, facts: Facts) -> str:
 
 def model(row: ModelRow, facts: Facts) -> Model | str:
     """The catalogue's entry for a model, or the sentence that says why it has none."""
-    memory = memory_curve(facts.curves[row.id])
+    memory = memory_curve(facts.curves[row.id], facts.bounds.get(row.id))
     if memory is None or row.arch is None:
         return "The engine does not know its architecture."
     derived = DERIVED_PARAMETERS.get(row.id)
@@ -274,12 +288,14 @@ def model(row: ModelRow, facts: Facts) -> Model | str:
         country=row.country,
         hub_repository=row.hub_repo,
         licence=Licence(id=row.licence.id, restrictions=row.licence.restrictions),
+        openness=opened.openness if (opened := _opened(row.id)) else "weights",
         release_date=row.release_date,
         parameters_total=total,
         parameters_active=_parameters_active(row, total),
         architecture=row.arch,
         context_tokens=row.ctx_train,
         capabilities=_capabilities(row),
+        languages=row.languages,
         memory=memory,
         artifacts=tuple(artifact(candidate, row.organisation) for candidate in taken),
         sources=sources(row, facts.curves[row.id], taken),
@@ -345,7 +361,7 @@ def _compact(value: object) -> object:
 
 
 def serialise(catalog: Catalog) -> bytes:
-    """JSON with one model a line, so that a change of one model is a change of one line."""
+    """JSON with one model a line, so that a change of one model is a change of one line, and a checksum at the end."""
     members = []
     for name in catalog.__struct_fields__:
         value = _compact(getattr(catalog, name))
@@ -354,7 +370,7 @@ def serialise(catalog: Catalog) -> bytes:
         else:
             text = msgspec.json.encode(value)
         members.append(msgspec.json.encode(name) + b":" + text)
-    return b"{\n" + b",\n".join(members) + b"\n}\n"
+    return checksummed(b"{\n" + b",\n".join(members) + b"\n}\n")
 
 
 def main(arguments: Sequence[str]) -> None:

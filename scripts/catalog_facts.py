@@ -4,12 +4,14 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from deploy.catalog.model import Cache, Capabilities
 from scripts.catalog_tables import TRUST
+from scripts.measure_memory import OUT as BOUNDS
+from scripts.measure_memory import Bounds
 
 
 class LicenceRow(msgspec.Struct, frozen=True):
@@ -42,6 +44,7 @@ class ModelRow(msgspec.Struct, frozen=True):
     n_expert: int | None
     ctx_train: int | None
     capabilities: Capabilities
+    languages: tuple[str, ...] | None
     gguf_default: DefaultFile | None
     capabilities_sources: tuple[int, ...]
     sources: tuple[str, ...]
@@ -102,22 +105,37 @@ class StatesRow(msgspec.Struct, frozen=True):
     q8_0: StateRow
 
 
-class ComputeRow(msgspec.Struct, frozen=True):
-    """Bounds of the compute buffer for both KV types: (context tokens, bytes)."""
-
-    upper_f16: tuple[tuple[int, int], ...]
-    upper_q8_0: tuple[tuple[int, int], ...]
-
-
 class CurveRow(msgspec.Struct, frozen=True):
     """One line of memory_curves.jsonl, as far as it is used."""
 
     id: str
     engine: str | None
     assumed: tuple[str, ...] | None
-    output_bytes_per_seq: int | None
+    metadata: dict[str, Any] | None
     state: StatesRow | None
-    compute: ComputeRow | None
+
+
+class Metadata:
+    """The hyper-parameters that a dry run was given."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        """Look at GGUF keys and values."""
+        self._values = values
+        self.architecture = str(values["general.architecture"])
+
+    def most(self, key: str) -> int:
+        """A number, or the largest one where each block has its own; 0 where there is none."""
+        value = self._values.get(f"{self.architecture}.{key}", 0)
+        return int(max(value) if isinstance(value, list) else value)
+
+    @property
+    def widest(self) -> int:
+        """Most numbers of one token that a matrix is multiplied with."""
+        experts = self.most("expert_feed_forward_length") * self.most("expert_used_count")
+        values = self.most("attention.value_length_mla") or self.most("attention.value_length")
+        attention = self.most("attention.head_count") * values
+        inner = self.most("ssm.inner_size")
+        return max(self.most("embedding_length"), self.most("feed_forward_length"), experts, attention, inner)
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +147,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     known: dict[str, frozenset[str]]
     """By the model's hub repository: why its other files are not taken."""
     curves: dict[str, CurveRow]
+    bounds: dict[str, Bounds]
+    """By model id, as the engine gave them for the context parameters that are used (see measure_memory.py)."""
     dated: str
 
 
@@ -157,6 +177,7 @@ def read_facts(folder: Path) -> Facts:
         files={model: tuple(rows) for model, rows in files.items()},
         known={model: frozenset(why) for model, why in known.items()},
         curves={curve.id: curve for curve in curves},
+        bounds={bounds.id: bounds for bounds in map(msgspec.json.Decoder(Bounds).decode, _lines(BOUNDS))},
         dated=gathered[1],
     )
 

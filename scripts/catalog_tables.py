@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from deploy.catalog.model import Artifact, CataloguedFile, PackageOrigin, PackagePiece
+from deploy.catalog.model import Artifact, CataloguedFile, Openness, PackageOrigin, PackagePiece
 
 TRUST: Final = ("ggml-org", "official", "unsloth", "bartowski", "lmstudio-community")
 """Whose files are taken, the most trusted first. Everybody else's are left alone."""
@@ -89,6 +89,26 @@ DERIVED_PARAMETERS: Final = {
         494_032_768, "derived from its dimensions; the size of its Q8_0 file shows tied embeddings"
     )
 }
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """What a publisher opens beside the weights, for models whose id starts so."""
+
+    prefix: str
+    openness: Openness
+    source: str
+
+
+OPENNESS: Final = (
+    Opened("olmo-", "fully-open", "Ai2's model cards: weights, data, training code and logs are public"),
+    Opened("smollm", "fully-open", "Hugging Face's model cards: data sets and training code are public"),
+    Opened("apertus-", "fully-open", "Swiss AI's model cards: weights, data and training recipe are public"),
+    Opened("salamandra-", "weights-and-code", "BSC's model cards: weights, training scripts and configurations"),
+)
+"""Publishers who say themselves that they open more than weights. Of all others weights are all that is claimed."""
+
+WITHOUT_MERGES: Final = frozenset({"gemma", "gemma2", "gemma3", "gemma3n"})
+"""Architectures whose large vocabularies are SentencePiece's: they have no table of merges."""
 
 INSTRUCT_CARDS: Final = ("smollm2-135m-instruct", "smollm2-360m-instruct", "smollm2-1.7b-instruct")
 """Models whose card calls them instruction-tuned and of which the facts say nothing."""

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from deploy.catalog.model import Catalog
+from deploy.checksum import is_intact
 from deploy.errors import IntegrityError, NotFound
 
 _SHIPPED: Final = "the catalogue that comes with Landfast"
@@ -22,13 +23,53 @@ def load(path: Path | None = None) -> Catalog:
         NotFound: the named file is not there or cannot be read.
         IntegrityError: the contents are not a catalogue of this version.
     """
-    raw = _shipped() if path is None else _named(path)
+    if path is None:
+        return _decoded(_whole(_shipped()), _SHIPPED, _REINSTALL)
+    return _decoded(_named(path), str(path), "Fetch or build the file again, or use the shipped catalogue.")
+
+
+def load_newest(updated: Path) -> Catalog:
+    """The shipped catalogue, or the one that an update put in its place where that one is newer.
+
+    An update that was made for another engine than the shipped catalogue is passed over: its memory figures are
+    not those of the engine at hand.
+
+    Raises:
+        IntegrityError: one of the two is damaged.
+    """
+    shipped = load()
+    if not updated.exists():
+        return shipped
+    found = load_intact(updated)
+    return found if found.dated > shipped.dated and found.engine == shipped.engine else shipped
+
+
+def load_intact(path: Path) -> Catalog:
+    """Read a catalogue that carries its own hash.
+
+    Raises:
+        NotFound: the file is not there or cannot be read.
+        IntegrityError: a byte of it was altered, or it is not a catalogue of this version.
+    """
+    raw = _named(path)
+    cure = f"Bring it anew with `landfast catalog update FILE`, or delete {path}."
+    if not is_intact(raw):
+        raise IntegrityError(f"The catalogue {path} is damaged, or was never sealed with its hash.", hint=cure)
+    return _decoded(raw, str(path), cure)
+
+
+def _decoded(raw: bytes, name: str, cure: str) -> Catalog:
     try:
         return msgspec.json.decode(raw, type=Catalog)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        name = _SHIPPED if path is None else str(path)
-        cure = _REINSTALL if path is None else "Fetch or build the file again, or use the shipped catalogue."
         raise IntegrityError(f"The contents of {name} are not a catalogue: {error}.", hint=cure) from error
+
+
+def _whole(raw: bytes) -> bytes:
+    """The shipped catalogue, if no byte of it was altered."""
+    if not is_intact(raw):
+        raise IntegrityError(f"A part of Landfast was altered: {_SHIPPED}.", hint=_REINSTALL)
+    return raw
 
 
 def _shipped() -> bytes:
@@ -46,4 +87,4 @@ def _named(path: Path) -> bytes:
         raise NotFound(f"Cannot read the catalogue {path}: {reason}.", hint="Check the file's path.") from error
 
 
-__all__ = ["load"]
+__all__ = ["load", "load_intact", "load_newest"]

@@ -87,19 +87,40 @@ class StateCurve(msgspec.Struct, frozen=True):
     recurrent_bytes: int
 
 
+Points = tuple[tuple[int, int], ...]
+"""Pairs (context tokens, bytes). Between two of them the bound is the straight line."""
+
+
+class ComputeCurve(msgspec.Struct, frozen=True, kw_only=True):
+    """Upper bounds of the compute buffer, by what keeps the context."""
+
+    f16: Points
+    f16_without_flash: Points
+    q8_0: Points
+    """The engine allows it with flash attention only."""
+
+
 class MemoryCurve(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine allocates beside the weights, as it reported in no_alloc dry runs.
 
-    The dry runs had a batch of 512 tokens, one sequence, flash attention on and no full-size window caches.
+    The dry runs had a batch of 512 tokens, one sequence, one row of output and no full-size window caches.
     """
 
     engine: str
     """Engine and version that gave the figures."""
     f16: StateCurve
     q8_0: StateCurve
-    compute_upper: tuple[tuple[int, int], ...]
-    """Pairs (context tokens, bytes): no measured compute buffer up to that context was larger."""
+    f16_without_flash: StateCurve | None = None
+    """Where it differs: without flash attention the engine pads values of several widths to the widest."""
+    compute: ComputeCurve
     output_bytes: int
+    """One row: four bytes for each token of the vocabulary."""
+    merges: bool = True
+    """Whether the vocabulary has a table of merges."""
+    heads: int
+    """Query heads, the most of any block; 0 for a model without attention."""
+    widest: int
+    """Most numbers of one token that a matrix is multiplied with."""
 
 
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,6 +144,10 @@ class Licence(msgspec.Struct, frozen=True, kw_only=True):
     """Notable limits in one sentence."""
 
 
+Openness = Literal["weights", "weights-and-code", "fully-open"]
+"""What is published at the least: the weights; how they were trained too; and on which data as well."""
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """One model and the files it comes in."""
 
@@ -135,6 +160,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     hub_repository: str | None = None
     """The publisher's own repository of the unquantised weights; people know models by it."""
     licence: Licence
+    openness: Openness = "weights"
     release_date: str | None
     """ISO date."""
     parameters_total: int
@@ -145,6 +171,8 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     context_tokens: int
     """Longest context it was trained for."""
     capabilities: Capabilities
+    languages: tuple[str, ...] | None = None
+    """ISO 639 codes of the languages that it was made for; None where no source says."""
     memory: MemoryCurve
     artifacts: tuple[Artifact, ...]
     sources: tuple[str, ...]
@@ -176,12 +204,15 @@ __all__ = [
     "Capabilities",
     "Catalog",
     "CataloguedFile",
+    "ComputeCurve",
     "HubOrigin",
     "LeftOut",
     "Licence",
     "MemoryCurve",
     "Model",
+    "Openness",
     "PackageOrigin",
     "PackagePiece",
+    "Points",
     "StateCurve",
 ]

@@ -40,8 +40,9 @@ def availability(context: Context, reach: tuple[Reach, ...]) -> Availability:
 
 def reach_messages(context: Context, reach: tuple[Reach, ...]) -> tuple[Message, ...]:
     """Sentences about sources that do not answer, since they shorten the choice."""
-    if not context.sources:
+    if not context.sources and not context.barred:
         return (info("Offline: only installed models are offered."),)
-    return tuple(
+    silent = tuple(
         warning(f"No answer from the {found.source}: {found.reason}") for found in reach if not found.reachable
     )
+    return (*(info(sentence) for sentence in context.barred), *silent)

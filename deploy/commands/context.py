@@ -8,6 +8,7 @@ from pathlib import Path
 from deploy.catalog.model import Catalog
 from deploy.engine.client import Engine
 from deploy.paths import Paths, current
+from deploy.policy.policy import NO_POLICY, Policy
 from deploy.sources.base import Report, Source
 from deploy.store.store import Store
 from profiles.machine import Machine
@@ -24,6 +25,10 @@ class Context:
     profile: Callable[[], Machine]
     catalog: Callable[[], Catalog]
     report: Report
+    policy: Policy = NO_POLICY
+    """What the owner allows: all files in force."""
+    barred: tuple[str, ...] = ()
+    """One sentence for each source that the policy keeps away."""
 
     @property
     def store(self) -> Store:
@@ -31,19 +36,34 @@ class Context:
         return Store(self.paths.store)
 
 
-def real_context(report: Report, *, offline: bool = False) -> Context:
-    """The world as it is. Imports of the parts are left to their first use."""
-    from deploy.catalog.loader import load
+def real_context(report: Report, *, offline: bool = False, unsealed: bool = False) -> Context:
+    """The world as it is. Imports of the parts are left to their first use.
+
+    Raises PolicyRefused when a policy file is broken, and when it is to run unsealed and the administrator does not
+    allow that.
+    """
+    from deploy.catalog.loader import load_newest
     from deploy.engine.client import LlamaEngine
 
+    if unsealed:
+        from deploy.engine.permission import require_unsealed_allowed
+
+        require_unsealed_allowed()
+    from deploy.commands.sources import admitted_sources
+    from deploy.policy.policy import in_force
+
     paths = current()
+    policy = in_force(paths, os.environ)
+    sources, barred = ((), ()) if offline else admitted_sources(policy, _sources())
     return Context(
         paths=paths,
-        engine=LlamaEngine(),
-        sources=() if offline else _sources(),
+        engine=LlamaEngine(unsealed=unsealed),
+        sources=sources,
         profile=lambda: _profile(paths.store),
-        catalog=load,
+        catalog=lambda: load_newest(paths.catalogue),
         report=report,
+        policy=policy,
+        barred=barred,
     )
 
 

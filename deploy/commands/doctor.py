@@ -86,8 +86,8 @@ def _engine(context: Context) -> Check:
 
 def _store(context: Context) -> Check:
     root = context.paths.store
-    place = next(folder for folder in (root, *root.parents) if folder.exists())
-    if not os.access(place, os.W_OK):
+    place = next(folder for folder in (root, *root.parents) if os.access(folder, os.F_OK))
+    if not place.is_dir() or not os.access(place, os.W_OK):
         return Check(
             name="store",
             outcome="failed",

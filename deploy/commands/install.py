@@ -1,22 +1,30 @@
 """`landfast install [MODEL]`: bring a model in, every byte verified, or change nothing."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
+from deploy.bundle.manifest import BundledModel
+from deploy.bundle.source import BundleSource
 from deploy.catalog.model import Artifact, CataloguedFile, Model
+from deploy.commands.admission import require_admitted, require_subject_admitted, subject_of_description
 from deploy.commands.context import Context
+from deploy.commands.places import bundle_of, only_from
 from deploy.commands.select import select
-from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, Target, resolve
-from deploy.errors import LandfastError, NothingFits, Unreachable
+from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, Target, looks_like_file, resolve
+from deploy.errors import LandfastError, NotFound, NothingFits, Unreachable
 from deploy.fit.fit import Workload
-from deploy.gguf.check import ModelFile, inspect_parts
+from deploy.gguf.check import ModelFile, inspect, inspect_parts
 from deploy.results import Message, Result, info, warning
 from deploy.sources.base import NoOffer, Source
 from deploy.sources.folder import Folder
-from deploy.store.records import Description, Installed, Pin
+from deploy.sources.package_index import NAME as PACKAGE_INDEX
+from deploy.sources.rate import limited
+from deploy.store.hashing import Seen
+from deploy.store.records import Description, Installed, Pin, Pinned
 from deploy.store.transaction import Transaction
 
 
@@ -25,7 +33,9 @@ class InstallRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str | None = None
     folder: str | None = None
-    """Take the files from this folder or file and from nowhere else."""
+    """Take the files from this folder, file, bundle or web server and from nowhere else."""
+    max_bytes_s: int | None = None
+    """Transfer no faster than this; None for as fast as it goes."""
     workload: Workload = Workload()
 
 
@@ -42,11 +52,15 @@ def install(context: Context, request: InstallRequest) -> Result[InstallData]:
 
     Raises whatever stands in the way; the store is then as before, and a later try goes on where this one ended.
     """
+    if request.folder is not None:
+        context = only_from(context, request.folder)
+    context = _slowed(context, request.max_bytes_s)
     target, reason, messages = _wanted(context, request)
+    _require_admitted(context, target)
     if isinstance(target, InstalledTarget):
         if _whole(context, target.installed):
             return _nothing_to_do(target.installed, reason, messages)
-        target = _again(target)
+        target = _again(target, request)
     offered = _offered(context, request, target)
     installed, fresh, note = _bring(context, offered, target)
     if not fresh:
@@ -59,14 +73,78 @@ def install(context: Context, request: InstallRequest) -> Result[InstallData]:
     )
 
 
-def _wanted(context: Context, request: InstallRequest) -> tuple[Target, str, tuple[Message, ...]]:
-    if request.model is not None:
-        return resolve(context, request.model, request.workload), "It was asked for by name.", ()
+@dataclass(frozen=True, slots=True)
+class BundledTarget:
+    """A model that a bundle brings and the catalogue does not know."""
+
+    model: BundledModel
+    artifact: Artifact
+
+
+Goal = Target | BundledTarget
+
+
+def _require_admitted(context: Context, target: Goal) -> None:
+    """Raises PolicyRefused. A bundle's signer promises its hashes."""
+    if isinstance(target, BundledTarget):
+        subject = subject_of_description(target.model, target.artifact.size_bytes, pinned=True)
+        require_subject_admitted(context, subject)
+    else:
+        require_admitted(context, target)
+
+
+def _slowed(context: Context, max_bytes_s: int | None) -> Context:
+    """The world at a limited rate: without the package index, since pip keeps to none."""
+    if max_bytes_s is None:
+        return context
+    sources = tuple(source for source in context.sources if source.name != PACKAGE_INDEX)
+    return replace(context, report=limited(context.report, max_bytes_s), sources=sources)
+
+
+def _wanted(context: Context, request: InstallRequest) -> tuple[Goal, str, tuple[Message, ...]]:
+    name = _name(request)
+    if name is not None:
+        return _resolved(context, name, request.workload), "It was asked for by name.", ()
     chosen = select(context, request.workload)
     if chosen.data is None or chosen.data.ranking.chosen is None:
+        if only := _only_one(context):
+            return only, "It is the only model in the bundle.", ()
         raise NothingFits(chosen.errors[0].message, hint=chosen.errors[0].hint)
     best = chosen.data.ranking.chosen
     return resolve(context, best.fit.id, request.workload), best.why, chosen.messages
+
+
+def _resolved(context: Context, name: str, workload: Workload) -> Goal:
+    """What a name means; a bundle may know models that the catalogue does not."""
+    try:
+        return resolve(context, name, workload)
+    except NotFound:
+        bundle = bundle_of(context)
+        own = bundle.own(name) if bundle is not None else None
+        if own is None:
+            raise
+        return BundledTarget(*own)
+
+
+def _only_one(context: Context) -> BundledTarget | None:
+    """The one model of a bundle, where the catalogue does not know it and thus could not choose it."""
+    bundle = bundle_of(context)
+    if bundle is None or len(bundle.ids()) != 1:
+        return None
+    target = _resolved(context, bundle.ids()[0], Workload())
+    return target if isinstance(target, BundledTarget) else None
+
+
+def _name(request: InstallRequest) -> str | None:
+    """The model that was asked for. Where the files come from one file, that file decides what is left open."""
+    path = Path(request.folder).expanduser() if request.folder is not None else None
+    if path is None or not path.is_file():
+        return request.model
+    if request.model is None:
+        return str(path.absolute())
+    if ":" in request.model or looks_like_file(request.model):
+        return request.model
+    return f"{request.model}:{inspect(path).quant}"
 
 
 def _whole(context: Context, installed: Installed) -> bool:
@@ -78,11 +156,14 @@ def _whole(context: Context, installed: Installed) -> bool:
     return True
 
 
-def _again(target: InstalledTarget) -> Target:
+def _again(target: InstalledTarget, request: InstallRequest) -> Goal:
+    """What a damaged model is brought again as: the catalogue's, or from a place that was named what it was."""
     if target.catalogued is None:
+        if request.folder is not None:
+            return target
         raise Unreachable(
             f"{target.installed.id} is damaged, and it came from a file of your own.",
-            hint="Install it again from that file: `landfast install FILE`.",
+            hint=f"Name a place that has it: `landfast install {target.installed.id} --from PLACE`.",
         )
     return CatalogueTarget(*target.catalogued)
 
@@ -100,22 +181,34 @@ class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     artifact: Artifact
-    model: Model | None
+    model: Model | None = None
+    known: Description | None = None
+    """What an earlier install or a bundle says of a model that the catalogue does not know."""
+    pinned: tuple[Pinned, ...] = ()
+    """For each file, who promised its hash; empty where it was the catalogue."""
+
+    @property
+    def promisers(self) -> tuple[Pinned, ...]:
+        """For each file, who promised its hash."""
+        everyone: Pinned = "catalogue"
+        return self.pinned or (everyone,) * len(self.artifact.files)
 
 
 def _bring(
-    context: Context, offered: Sequence[tuple[Source, str]], target: Target
+    context: Context, offered: Sequence[tuple[Source, str]], target: Goal
 ) -> tuple[Installed, bool, tuple[Message, ...]]:
-    """Try the sources in turn. Only a source that does not answer is passed over; a wrong byte is final."""
+    """Try the sources in turn. One that does not answer or has not got it is passed over; a wrong byte is final."""
     wanted = _described(target)
-    silent: list[Unreachable] = []
+    silent: list[Unreachable | NotFound] = []
     for source, place in offered:
         try:
             installed, fresh = _bring_from(context, source, place, wanted)
-        except Unreachable as error:
+        except (Unreachable, NotFound) as error:
             silent.append(error)
             continue
         return installed, fresh, tuple(warning(error.message) for error in silent)
+    if len(silent) == 1:
+        raise silent[0]
     if silent:
         raise Unreachable(" ".join(error.message for error in silent), hint=silent[0].hint)
     raise Unreachable(
@@ -129,20 +222,40 @@ def _bring_from(context: Context, source: Source, place: str, wanted: _Wanted) -
         if transaction.present is not None and _whole(context, transaction.present):
             return transaction.present, False
         files = source.fetch(wanted.artifact, transaction.staging, context.report)
-        return _commit(transaction, files, wanted, place), True
+        return _commit(transaction, files, _vouched(source, wanted), place, _seen(source)), True
 
 
-def _commit(transaction: Transaction, files: tuple[Path, ...], wanted: _Wanted, place: str) -> Installed:
+def _seen(source: Source) -> Mapping[Path, Seen]:
+    """What a source has hashed on the way."""
+    return source.seen if isinstance(source, BundleSource) else {}
+
+
+def _vouched(source: Source, wanted: _Wanted) -> _Wanted:
+    """With a bundle, its signer promises the hashes that nobody else does."""
+    if not isinstance(source, BundleSource):
+        return wanted
+    pinned: tuple[Pinned, ...] = tuple(
+        who if file.sha256 else "bundle" for who, file in zip(wanted.promisers, wanted.artifact.files, strict=True)
+    )
+    return msgspec.structs.replace(wanted, artifact=source.promised(wanted.artifact), pinned=pinned)
+
+
+def _commit(
+    transaction: Transaction, files: tuple[Path, ...], wanted: _Wanted, place: str, seen: Mapping[Path, Seen]
+) -> Installed:
     pins = [
-        Pin(name=file.name, size_bytes=file.size_bytes if file.size_exact else None, sha256=file.sha256)
-        for file in wanted.artifact.files
+        Pin(name=file.name, size_bytes=file.size_bytes if file.size_exact else None, sha256=file.sha256, by=who)
+        for file, who in zip(wanted.artifact.files, wanted.promisers, strict=True)
     ]
-    return transaction.commit(files, pins, inspect_parts, lambda contents: _description(wanted, place, contents))
+    return transaction.commit(files, pins, inspect_parts, lambda contents: _description(wanted, place, contents), seen)
 
 
 def _description(wanted: _Wanted, place: str, contents: ModelFile) -> Description:
     template = contents.chat_template
     model_id, _, quant = wanted.id.partition(":")
+    if wanted.known is not None:
+        same = {name: getattr(wanted.known, name) for name in Description.__struct_fields__}
+        return Description(**{**same, "source": place})
     return Description(
         id=wanted.id,
         model_id=model_id,
@@ -156,11 +269,10 @@ def _description(wanted: _Wanted, place: str, contents: ModelFile) -> Descriptio
     )
 
 
-def _offered(context: Context, request: InstallRequest, target: Target) -> list[tuple[Source, str]]:
+def _offered(context: Context, request: InstallRequest, target: Goal) -> list[tuple[Source, str]]:
     """Sources that have the target, each with its name for people. A folder that was named is the only one."""
     if request.folder is not None:
-        folder = Folder(Path(request.folder).expanduser())
-        return [(folder, folder.name)]
+        return [(source, source.name) for source in context.sources]
     if isinstance(target, FileTarget):
         own = Folder(target.path)
         return [(own, own.name)]
@@ -169,16 +281,33 @@ def _offered(context: Context, request: InstallRequest, target: Target) -> list[
     return [(source, offer.source) for source, offer in offers if not isinstance(offer, NoOffer)]
 
 
-def _described(target: Target) -> _Wanted:
+def _described(target: Goal) -> _Wanted:
     match target:
         case CatalogueTarget(model, artifact):
             return _Wanted(id=target.id, artifact=artifact, model=model)
         case FileTarget(path, contents):
             file = CataloguedFile(name=path.name, size_bytes=contents.file_bytes, size_exact=True)
             artifact = Artifact(quant=contents.quant, publisher="own file", files=(file,))
-            return _Wanted(id=f"{_own_id(path)}:{contents.quant}", artifact=artifact, model=None)
+            return _Wanted(id=f"{_own_id(path)}:{contents.quant}", artifact=artifact)
+        case BundledTarget(bundled, artifact):
+            signer: Pinned = "bundle"
+            return _Wanted(id=bundled.id, artifact=artifact, known=bundled, pinned=(signer,) * len(artifact.files))
         case InstalledTarget(installed, _):
-            raise Unreachable(f"{installed.id} is installed already.")
+            return _recorded(installed)
+
+
+def _recorded(installed: Installed) -> _Wanted:
+    """A model as its lock file knows it."""
+    files = tuple(
+        CataloguedFile(name=file.name, size_bytes=file.size_bytes, size_exact=True, sha256=file.sha256)
+        for file in installed.files
+    )
+    return _Wanted(
+        id=installed.id,
+        artifact=Artifact(quant=installed.quant, publisher=installed.publisher, files=files),
+        known=installed,
+        pinned=tuple(file.pinned for file in installed.files),
+    )
 
 
 def _own_id(path: Path) -> str:

@@ -44,6 +44,10 @@ class VerifyData(msgspec.Struct, frozen=True, kw_only=True):
     """What hashing found."""
 
     models: tuple[Verification, ...]
+    damaged: tuple[Damaged, ...] = ()
+    """Lock files that cannot be used."""
+    repaired: tuple[str, ...] = ()
+    """Models that were brought anew."""
 
 
 class RemoveData(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,22 +93,28 @@ def show(context: Context, name: str) -> Result[ShowData]:
 
 def verify(context: Context, name: str | None) -> Result[VerifyData]:
     """Hash the files of one model, or of all. What is wrong is set aside, so that nothing can load it."""
-    store = context.store
-    records = store.installed() if name is None else (named(context, name),)
-    found = tuple(_verified(context, record) for record in records)
+    damaged = tuple(record for record in context.store.damaged() if name is None or record.id.lower() == name.lower())
+    found = _verified(context, () if damaged and name is not None else _records(context, name))
     bad = [verification for verification in found if not verification.whole]
-    if not bad:
-        return Result(command="models verify", data=VerifyData(models=found))
-    sentences = [file.sentence for verification in bad for file in verification.files if file.verdict != "ok"]
+    data = VerifyData(models=found, damaged=damaged)
+    errors = (
+        *(
+            Problem(IntegrityError.code, file.sentence, f"Run `landfast models verify {model.id} --repair`.")
+            for model in bad
+            for file in model.files
+            if file.verdict != "ok"
+        ),
+        *(Problem(IntegrityError.code, record.reason, record.hint) for record in damaged),
+        *(_catalogue_problems(context) if name is None else ()),
+    )
+    if not errors:
+        return Result(command="models verify", data=data)
     return Result(
         command="models verify",
         status="partial" if len(bad) < len(found) else "error",
-        changed=True,
-        data=VerifyData(models=found),
-        errors=tuple(
-            Problem(IntegrityError.code, sentence, f"Run `landfast install {bad[0].id}` to repair it.")
-            for sentence in sentences
-        ),
+        changed=any(file.moved_to for model in bad for file in model.files),
+        data=data,
+        errors=errors,
         exit_code=ExitCode.INTEGRITY,
     )
 
@@ -141,6 +151,22 @@ def named(context: Context, name: str) -> Installed:
     raise NotFound(f"{name} is not installed.", hint=f"Installed: {there}.")
 
 
-def _verified(context: Context, record: Installed) -> Verification:
-    verdicts = context.store.verify(record, context.report)
-    return Verification(id=record.id, files=verdicts, whole=all(found.verdict == "ok" for found in verdicts))
+def _records(context: Context, name: str | None) -> tuple[Installed, ...]:
+    return context.store.installed() if name is None else (named(context, name),)
+
+
+def _verified(context: Context, records: tuple[Installed, ...]) -> tuple[Verification, ...]:
+    verdicts = context.store.verify_all(records, context.report)
+    return tuple(
+        Verification(id=record.id, files=files, whole=all(found.verdict == "ok" for found in files))
+        for record, files in zip(records, verdicts, strict=True)
+    )
+
+
+def _catalogue_problems(context: Context) -> tuple[Problem, ...]:
+    """The catalogue says what is right: an altered one must not pass."""
+    try:
+        context.catalog()
+    except IntegrityError as error:
+        return (Problem(error.code, error.message, error.hint),)
+    return ()

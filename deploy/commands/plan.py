@@ -6,11 +6,13 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from deploy.catalog.model import Artifact, Model
+from deploy.commands.admission import subject_of
 from deploy.commands.context import Context
 from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, Target, budget_of, resolve
 from deploy.engine.protocol import LoadPlan
 from deploy.errors import ExitCode
-from deploy.fit.fit import DEFAULT_MIN_DECODE_TOK_S, Workload, fit, gigabytes, load_plan, room_bytes
+from deploy.fit.advice import Change, advise
+from deploy.fit.fit import DEFAULT_MIN_DECODE_TOK_S, Verdict, Workload, fit, gigabytes, load_plan, room_bytes
 from deploy.fit.memory import MemoryPlan, plan_memory_rehearsed
 from deploy.fit.speed import Speed, forecast
 from deploy.gguf.check import ModelFile, inspect_parts
@@ -32,15 +34,18 @@ class PlanData(msgspec.Struct, frozen=True, kw_only=True):
     peak_bytes: int
     hard_bytes: int
     speed: Speed
-    verdict: Literal["fits", "too-large", "too-slow", "not-for-chat"]
+    verdict: Verdict
     reason: str
+    advice: tuple[Change, ...] = ()
+    """What would be enough to make it fit."""
 
 
 def plan(context: Context, name: str, workload: Workload) -> Result[PlanData]:
     """Plan one model. Success also when it does not fit: the verdict says so, with the exit code."""
     found = budget_of(context)
-    data, warnings = plan_target(context, resolve(context, name, workload), found, workload)
-    messages = tuple(warning(sentence) for sentence in warnings)
+    target = resolve(context, name, workload)
+    data, warnings = plan_target(context, target, found, workload)
+    messages = tuple(warning(sentence) for sentence in (*warnings, *_forbidden(context, target)))
     if data.verdict in {"too-large", "too-slow"}:
         return Result(
             command="plan",
@@ -51,6 +56,12 @@ def plan(context: Context, name: str, workload: Workload) -> Result[PlanData]:
             exit_code=ExitCode.NOTHING_FITS,
         )
     return Result(command="plan", data=data, messages=messages)
+
+
+def _forbidden(context: Context, target: Target) -> tuple[str, ...]:
+    """A plan is only a plan: that the policy forbids the model is said, and nothing more."""
+    refusal = context.policy.refusal(subject_of(target))
+    return () if refusal is None else (refusal.sentence,)
 
 
 def plan_target(
@@ -91,6 +102,7 @@ def _of_catalogue(model: Model, artifact: Artifact, found: Budget, workload: Wor
         speed=placed.speed,
         verdict=placed.verdict,
         reason=placed.reason,
+        advice=advise(model, artifact, found, workload),
     )
 
 
@@ -98,7 +110,7 @@ def _of_file(context: Context, own: _Own, found: Budget, workload: Workload) -> 
     """A file that the catalogue does not know is rehearsed by the engine itself."""
     pool = found.host
     plan = load_plan(min(workload.context_tokens, own.contents.context_tokens), pool, found)
-    memory = plan_memory_rehearsed(context.engine.rehearse(own.paths, plan), plan)
+    memory = plan_memory_rehearsed(context.engine.rehearse(own.paths, plan), plan, own.contents.shape)
     active_bytes = _active_bytes(own.contents)
     parameters_active = own.contents.parameters * active_bytes // max(own.contents.tensor_bytes, 1)
     speed = forecast(pool, found.threads, active_bytes, max(parameters_active, 1))

@@ -6,7 +6,7 @@ import msgspec
 
 from deploy.commands.context import Context
 from deploy.commands.session import MemoryUse, Opened, open_model
-from deploy.engine.protocol import ChatMessage, Done, Event, Generate, Sampling, Stats, Text
+from deploy.engine.protocol import ChatMessage, Done, Event, Generate, Sampling, SealReport, Stats, Text
 from deploy.errors import EngineFailed, UsageError
 from deploy.fit.fit import Workload
 from deploy.results import Result, warning
@@ -38,6 +38,8 @@ class RunData(msgspec.Struct, frozen=True, kw_only=True):
     forecast_decode_tok_s: float | None
     memory: MemoryUse
     sealed: bool
+    seal: SealReport
+    """What the engine process had given up before it read the model."""
     engine: str
 
 
@@ -85,5 +87,6 @@ def _data(opened: Opened, request: RunRequest, answer: str, done: Done) -> RunDa
         forecast_decode_tok_s=opened.plan.speed.decode_tok_s.known,
         memory=MemoryUse(planned_peak_bytes=opened.plan.peak_bytes, resident_bytes=session.loaded.memory_bytes),
         sealed=session.ready.sealed,
+        seal=session.ready.seal,
         engine=session.ready.engine,
     )

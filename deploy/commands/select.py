@@ -2,15 +2,26 @@
 
 import msgspec
 
+from deploy.catalog.model import Catalog
+from deploy.commands.admission import forbidden
 from deploy.commands.availability import availability, reach_all, reach_messages
 from deploy.commands.context import Context
 from deploy.errors import ExitCode
+from deploy.fit.advice import Change, advise
 from deploy.fit.fit import Workload
 from deploy.fit.rank import Ranking, rank
-from deploy.results import Problem, Result
+from deploy.results import Message, Problem, Result, info
 from deploy.sources.base import Reach
 from profiles.budget import Budget, budget
 from profiles.machine import Machine
+
+
+class Advice(msgspec.Struct, frozen=True, kw_only=True):
+    """A better model than the chosen one, and each change that would be enough for it."""
+
+    id: str
+    name: str
+    changes: tuple[Change, ...]
 
 
 class SelectData(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +33,8 @@ class SelectData(msgspec.Struct, frozen=True, kw_only=True):
     catalogue_dated: str
     reach: tuple[Reach, ...]
     ranking: Ranking
+    advice: Advice | None = None
+    """What would bring the best model that does not fit now."""
 
 
 def select(context: Context, workload: Workload) -> Result[SelectData]:
@@ -30,7 +43,7 @@ def select(context: Context, workload: Workload) -> Result[SelectData]:
     found = budget(machine)
     catalog = context.catalog()
     reach = reach_all(context.sources)
-    ranking = rank(catalog, found, workload, availability(context, reach))
+    ranking = rank(catalog, found, workload, availability(context, reach), forbidden(context.policy))
     data = SelectData(
         machine=machine,
         budget=found,
@@ -38,8 +51,9 @@ def select(context: Context, workload: Workload) -> Result[SelectData]:
         catalogue_dated=catalog.dated,
         reach=reach,
         ranking=ranking,
+        advice=_advice(catalog, ranking, found, workload),
     )
-    messages = reach_messages(context, reach)
+    messages = (*reach_messages(context, reach), *_about(workload))
     if ranking.chosen is None:
         return Result(
             command="select",
@@ -50,6 +64,35 @@ def select(context: Context, workload: Workload) -> Result[SelectData]:
             exit_code=ExitCode.NOTHING_FITS,
         )
     return Result(command="select", data=data, messages=messages)
+
+
+def _advice(catalog: Catalog, ranking: Ranking, found: Budget, workload: Workload) -> Advice | None:
+    """Of the refused models that are better than the chosen one, the best that a sensible change would bring."""
+    least = (ranking.chosen.fit.quality.known or 0.0) if ranking.chosen else float("-inf")
+    models = {model.id: model for model in catalog.models}
+    for candidate in ranking.refused:
+        refused = candidate.fit
+        if not candidate.obtainable or (refused.quality.known or 0.0) <= least:
+            continue
+        model = models[refused.model_id]
+        artifact = next(form for form in model.artifacts if form.quant == refused.quant)
+        changes = tuple(c for c in advise(model, artifact, found, workload) if _sensible(c, found, workload))
+        if changes:
+            return Advice(id=refused.id, name=f"{refused.name} {refused.quant}", changes=changes)
+    return None
+
+
+def _about(workload: Workload) -> tuple[Message, ...]:
+    if workload.purpose != "vision":
+        return ()
+    return (info("Landfast hands no pictures to models yet; they are chosen by what they were made for."),)
+
+
+def _sensible(change: Change, found: Budget, workload: Workload) -> bool:
+    """Twice the memory, half the speed: what is beyond that is another machine."""
+    if change.kind == "memory":
+        return change.value <= (found.host.total_bytes.known or 0)
+    return change.kind == "context" or change.value * 2 >= workload.min_decode_tok_s
 
 
 def _nothing(ranking: Ranking, workload: Workload) -> Problem:

@@ -80,12 +80,14 @@ def catalogued(context: Context, installed: Installed) -> tuple[Model, Artifact]
 def best_installed(context: Context, found: Budget, workload: Workload) -> InstalledTarget:
     """The installed model to use when none is named: the one that ranks best here.
 
-    Raises NotFound when nothing is installed.
+    Raises NotFound when nothing is installed, and PolicyRefused when the policy forbids all that is.
     """
     records = context.store.installed()
     if not records:
         raise NotFound("No model is installed.", hint="Run `landfast install` to choose and install the best one here.")
-    targets = [InstalledTarget(record, catalogued(context, record)) for record in records]
+    from deploy.commands.admission import admitted_first
+
+    targets = admitted_first(context, (InstalledTarget(record, catalogued(context, record)) for record in records))
     return max(targets, key=lambda target: _standing(target, found, workload))
 
 
@@ -112,12 +114,13 @@ def _installed_as(context: Context, name: str) -> Installed | None:
 
 def _in_catalogue(context: Context, name: str, workload: Workload) -> CatalogueTarget:
     from deploy.catalog.search import find
+    from deploy.commands.admission import forbidden
 
     model, artifact = find(context.catalog(), name)
     if artifact is not None:
         return CatalogueTarget(model, artifact)
     available = availability(context, reach_all(context.sources))
-    chosen = best_form(model, budget_of(context), workload, available)
+    chosen = best_form(model, budget_of(context), workload, available, forbidden(context.policy))
     if chosen.fit.verdict == "too-large":
         raise NothingFits(
             f"{model.name} does not fit this machine. {chosen.fit.reason}",

@@ -6,9 +6,10 @@ import msgspec
 
 from deploy.catalog.model import Artifact, Model
 from deploy.engine.protocol import LoadPlan
-from deploy.fit.memory import MemoryPlan, plan_memory
+from deploy.fit.memory import MemoryPlan, for_users, plan_memory
 from deploy.fit.quality import quality
 from deploy.fit.speed import Speed, forecast
+from deploy.fit.suit import Purpose, Suit, suit
 from profiles.budget import Budget, Pool
 from profiles.machine import Fact
 
@@ -19,7 +20,7 @@ ALL_LAYERS: Final = -1
 POOL_SHARE_PERCENT: Final = 85
 """A model never takes more of a memory than this, however empty it is: other programs come and go."""
 
-Verdict = Literal["fits", "too-large", "too-slow", "not-for-chat"]
+Verdict = Literal["fits", "too-large", "too-slow", "not-for-chat", "unsuited", "policy"]
 
 
 class Workload(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +28,12 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
 
     context_tokens: int = DEFAULT_CONTEXT_TOKENS
     min_decode_tok_s: float = DEFAULT_MIN_DECODE_TOK_S
+    """For each user."""
+    purpose: Purpose = "chat"
+    language: str | None = None
+    """ISO 639 code; None for any."""
+    users: int = 1
+    """How many have a conversation in memory at once; they take turns."""
 
 
 class Fit(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +62,8 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     reason: str
     """Why it fits or not, as a sentence with the figures."""
+    doubts: tuple[str, ...] = ()
+    """What was asked for and is not known of this model."""
 
 
 def fit(model: Model, artifact: Artifact, budget: Budget, workload: Workload) -> Fit:
@@ -92,7 +101,8 @@ class _Trial(NamedTuple):
 
 def _fit_in(model: Model, artifact: Artifact, pool: Pool, budget: Budget, workload: Workload) -> Fit:
     trial = _try_in(model, artifact, pool, budget, workload)
-    verdict, reason = _judge(model, trial, workload)
+    suited = suit(model, workload.purpose, workload.language)
+    verdict, reason = _judge(model, trial, workload, suited)
     return Fit(
         id=f"{model.id}:{artifact.quant}",
         model_id=model.id,
@@ -110,9 +120,10 @@ def _fit_in(model: Model, artifact: Artifact, pool: Pool, budget: Budget, worklo
         peak_bytes=trial.memory.peak_bytes,
         hard_bytes=trial.memory.hard_bytes,
         speed=trial.speed,
-        quality=quality(model, artifact),
+        quality=quality(model, artifact, suited),
         verdict=verdict,
         reason=reason,
+        doubts=suited.doubts,
     )
 
 
@@ -121,29 +132,30 @@ def _try_in(model: Model, artifact: Artifact, pool: Pool, budget: Budget, worklo
     context = min(workload.context_tokens, model.context_tokens)
     room = room_bytes(pool)
     plan = load_plan(context, pool, budget)
-    memory = plan_memory(model, artifact, plan)
+    memory = for_users(plan_memory(model, artifact, plan), workload.users)
     if memory.peak_bytes > room:
         smaller = load_plan(context, pool, budget, kv_type="q8_0")
-        smaller_memory = plan_memory(model, artifact, smaller)
+        smaller_memory = for_users(plan_memory(model, artifact, smaller), workload.users)
         if smaller_memory.peak_bytes <= room:
             plan, memory = smaller, smaller_memory
     active = artifact.size_bytes * model.parameters_active // model.parameters_total
     return _Trial(pool, room, plan, memory, forecast(pool, budget.threads, active, model.parameters_active))
 
 
-def _judge(model: Model, trial: _Trial, workload: Workload) -> tuple[Verdict, str]:
+def _judge(model: Model, trial: _Trial, workload: Workload, suited: Suit) -> tuple[Verdict, str]:
     need, have, pool = trial.memory.peak_bytes, trial.room_bytes, trial.pool.name
     if need > have:
         return "too-large", f"It needs {gigabytes(need)}; {pool} has {gigabytes(have)} for it."
-    decode = trial.speed.decode_tok_s.known or 0.0
+    decode = (trial.speed.decode_tok_s.known or 0.0) / workload.users
+    each = " for each user" if workload.users > 1 else ""
     if decode < workload.min_decode_tok_s:
-        return "too-slow", f"About {decode:.1f} tokens a second; {workload.min_decode_tok_s:g} are asked for."
-    if model.capabilities.chat is False:
-        return "not-for-chat", "It continues texts and was not trained to answer."
+        return "too-slow", f"About {decode:.1f} tokens a second{each}; {workload.min_decode_tok_s:g} are asked for."
+    if suited.refusal is not None:
+        return ("not-for-chat" if model.capabilities.chat is False else "unsuited"), suited.refusal
     context = f"{trial.plan.context_tokens:,} tokens of context"
     cache = ", with a q8_0 cache" if trial.plan.kv_type == "q8_0" else ""
     room = f"{gigabytes(need)} of {gigabytes(have)} in {pool}"
-    return "fits", f"It takes {room} with {context}{cache}, and writes about {decode:.0f} tokens a second."
+    return "fits", f"It takes {room} with {context}{cache}, and writes about {decode:.0f} tokens a second{each}."
 
 
 def gigabytes(count: int) -> str:

@@ -1,17 +1,23 @@
 """What a model takes while it runs, term by term, each with its origin."""
 
+import math
 from typing import Final
 
 import msgspec
 
-from deploy.catalog.model import Artifact, Cache, MemoryCurve, Model, StateCurve
+from deploy.catalog.model import Artifact, Cache, MemoryCurve, Model, Points, StateCurve
 from deploy.engine.protocol import LoadPlan, Rehearsed
+from deploy.gguf.shape import Shape
 from profiles.machine import Provenance
 
 CELL_STEP: Final = 256
-"""llama.cpp rounds the cells of a cache up to this."""
-PROCESS_BYTES: Final = 96 << 20
-"""Python, the engine's code and the vocabulary: 42 MB (49k tokens) and 57 MB (262k tokens) measured, rounded up."""
+"""llama.cpp rounds the cells of a cache, and the whole context, up to this."""
+PROCESS_BYTES: Final = 70 << 20
+"""Python, the engine's code and its graphs, without a vocabulary: measured by scripts/bench/memory.py, rounded up."""
+TOKEN_BYTES: Final = 160
+MERGED_TOKEN_BYTES: Final = 300
+"""What the engine keeps for one token of a vocabulary; with merges it keeps a second table."""
+UNQUANTISED: Final = frozenset({"F32", "F16", "BF16"})
 
 
 class Term(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,47 +58,58 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
 def plan_memory(model: Model, artifact: Artifact, plan: LoadPlan) -> MemoryPlan:
     """The memory of a catalogued model, from the engine's figures that the catalogue keeps."""
     curve = model.memory
-    state = curve.q8_0 if plan.kv_type == "q8_0" else curve.f16
     of = f"dry run of {curve.engine}"
-    return _plan_of(
-        weights=Term(
-            name="weights",
-            bytes=artifact.size_bytes,
-            provenance=Provenance.CATALOGUE if artifact.size_exact else Provenance.ESTIMATED,
-            how="size of the files" if artifact.size_exact else "size of the files as printed, rounded, by their list",
-            reclaimable=plan.load_mode == "mmap",
-        ),
-        state=Term(
-            name="context",
-            bytes=state_bytes(state, plan.context_tokens),
-            provenance=Provenance.ENGINE,
-            how=f"{plan.context_tokens:,} tokens, {plan.kv_type} cache: {of}",
-        ),
-        compute=Term(
-            name="compute buffer",
-            bytes=compute_bytes(curve, plan.context_tokens),
-            provenance=Provenance.ENGINE,
-            how=f"upper bound up to this context: {of}",
-        ),
-        output_bytes=curve.output_bytes,
+    weights = Term(
+        name="weights",
+        bytes=artifact.size_bytes,
+        provenance=Provenance.CATALOGUE if artifact.size_exact else Provenance.ESTIMATED,
+        how="size of the files" if artifact.size_exact else "size of the files as printed, rounded, by their list",
+        reclaimable=plan.load_mode == "mmap",
     )
+    state = Term(
+        name="context",
+        bytes=state_bytes(_state(curve, plan), plan.context_tokens),
+        provenance=Provenance.ENGINE,
+        how=f"{plan.context_tokens:,} tokens, {plan.kv_type} cache: {of}",
+    )
+    compute = Term(
+        name="compute buffer",
+        bytes=compute_bytes(curve, plan),
+        provenance=Provenance.ENGINE,
+        how=f"upper bound at this context: {of}",
+    )
+    shape = _shape_in_catalogue(curve, artifact)
+    return _plan_of(plan, shape, (weights, state, compute), artifact.quant, curve.output_bytes)
 
 
-def plan_memory_rehearsed(rehearsed: Rehearsed, plan: LoadPlan) -> MemoryPlan:
-    """The memory of a file that the engine has just been asked about."""
+def plan_memory_rehearsed(rehearsed: Rehearsed, plan: LoadPlan, shape: Shape | None = None) -> MemoryPlan:
+    """The memory of a file that the engine has just been asked about; `shape` is the one in its header."""
     how = "asked of the engine for this file and this plan"
-    return _plan_of(
-        weights=Term(
-            name="weights",
-            bytes=rehearsed.weights_bytes,
-            provenance=Provenance.ENGINE,
-            how=how,
-            reclaimable=plan.load_mode == "mmap",
-        ),
-        state=Term(name="context", bytes=rehearsed.state_bytes, provenance=Provenance.ENGINE, how=how),
-        compute=Term(name="compute buffer", bytes=rehearsed.compute_bytes, provenance=Provenance.ENGINE, how=how),
-        output_bytes=rehearsed.output_bytes,
+    weights = Term(
+        name="weights",
+        bytes=rehearsed.weights_bytes,
+        provenance=Provenance.ENGINE,
+        how=how,
+        reclaimable=plan.load_mode == "mmap",
     )
+    state = Term(name="context", bytes=rehearsed.state_bytes, provenance=Provenance.ENGINE, how=how)
+    compute = Term(name="compute buffer", bytes=rehearsed.compute_bytes, provenance=Provenance.ENGINE, how=how)
+    known = shape or Shape(tokens=rehearsed.output_bytes // 4, merges=True, heads=0, widest=0)
+    return _plan_of(plan, known, (weights, state, compute), "", rehearsed.output_bytes)
+
+
+def for_users(memory: MemoryPlan, users: int) -> MemoryPlan:
+    """The same plan with a context for each of several users, whose conversations stay in memory."""
+    if users == 1:
+        return memory
+    context = next(term for term in memory.terms if term.name == "context")
+    others = Term(
+        name="other users' contexts",
+        bytes=context.bytes * (users - 1),
+        provenance=context.provenance,
+        how=f"{users - 1} more of the same",
+    )
+    return MemoryPlan(terms=(*memory.terms, others))
 
 
 def state_bytes(curve: StateCurve, context_tokens: int) -> int:
@@ -100,13 +117,34 @@ def state_bytes(curve: StateCurve, context_tokens: int) -> int:
     return curve.recurrent_bytes + sum(_cache_bytes(cache, context_tokens) for cache in curve.caches)
 
 
-def compute_bytes(curve: MemoryCurve, context_tokens: int) -> int:
-    """Upper bound of the compute buffer. Beyond the longest context of the dry runs it grows in proportion."""
-    for upto_tokens, bound in curve.compute_upper:
-        if context_tokens <= upto_tokens:
-            return bound
-    last_tokens, last_bound = curve.compute_upper[-1]
-    return last_bound * -(-context_tokens // last_tokens)
+def compute_bytes(curve: MemoryCurve, plan: LoadPlan) -> int:
+    """Upper bound of the compute buffer for a batch of 512 tokens."""
+    if plan.kv_type == "q8_0":
+        return bound(curve.compute.q8_0, plan.context_tokens)
+    points = curve.compute.f16 if plan.flash_attention else curve.compute.f16_without_flash
+    return bound(points, plan.context_tokens)
+
+
+def bound(points: Points, context_tokens: int) -> int:
+    """The bound at a context. Beyond the longest one of the dry runs it grows in proportion."""
+    context = _rounded(context_tokens)
+    before = points[0]
+    for after in points:
+        if context <= after[0]:
+            share = (context - before[0]) / max(after[0] - before[0], 1)
+            return max(math.ceil(before[1] + share * (after[1] - before[1])), min(before[1], after[1]))
+        before = after
+    return before[1] * -(-context // before[0])
+
+
+def work_bytes(shape: Shape, plan: LoadPlan, *, unquantised: bool) -> int:
+    """What the processor's products take beside the compute buffer: their input, packed as the weights want it.
+
+    Without flash attention the largest input is the attention of all heads to the whole context.
+    """
+    of_input = shape.widest * (2 if unquantised else 1.15)
+    of_attention = 0 if plan.flash_attention else 2 * shape.heads * _rounded(plan.context_tokens)
+    return math.ceil(plan.batch_tokens * max(of_input, of_attention))
 
 
 def _cache_bytes(cache: Cache, context_tokens: int) -> int:
@@ -120,14 +158,55 @@ def _rounded(cells: int) -> int:
     return -(-cells // CELL_STEP) * CELL_STEP
 
 
-def _plan_of(*, weights: Term, state: Term, compute: Term, output_bytes: int) -> MemoryPlan:
+def _state(curve: MemoryCurve, plan: LoadPlan) -> StateCurve:
+    if plan.kv_type == "q8_0":
+        return curve.q8_0
+    return curve.f16 if plan.flash_attention else curve.f16_without_flash or curve.f16
+
+
+def _shape_in_catalogue(curve: MemoryCurve, artifact: Artifact) -> Shape:
+    """The shape of a model whose file is not here. Of what may be rearranged the most is assumed."""
+    return Shape(
+        tokens=curve.output_bytes // 4,
+        merges=curve.merges,
+        heads=curve.heads,
+        widest=curve.widest,
+        rearranged_bytes=0 if artifact.quant in UNQUANTISED else artifact.size_bytes,
+    )
+
+
+def _plan_of(plan: LoadPlan, shape: Shape, asked: tuple[Term, ...], quant: str, output_bytes: int) -> MemoryPlan:
     output = Term(
         name="output buffer", bytes=output_bytes, provenance=Provenance.ENGINE, how="one row of the vocabulary"
     )
+    work = Term(
+        name="work buffer",
+        bytes=work_bytes(shape, plan, unquantised=quant in UNQUANTISED),
+        provenance=Provenance.ESTIMATED,
+        how=f"{plan.batch_tokens} tokens x the widest input of a matrix"
+        + ("" if plan.flash_attention else ", or the attention of all heads"),
+    )
+    token_bytes = MERGED_TOKEN_BYTES if shape.merges else TOKEN_BYTES
     process = Term(
         name="process",
-        bytes=PROCESS_BYTES,
-        provenance=Provenance.ASSUMED,
-        how="Python, engine and vocabulary: 42 to 57 MB measured on two models, rounded up",
+        bytes=PROCESS_BYTES + shape.tokens * token_bytes,
+        provenance=Provenance.ESTIMATED,
+        how=f"Python and engine {PROCESS_BYTES >> 20} MiB, and {shape.tokens:,} tokens x {token_bytes} bytes: "
+        "measured on other models",
     )
-    return MemoryPlan(terms=(weights, state, compute, output, process))
+    return MemoryPlan(terms=(*asked, *_rearranged(plan, shape), output, work, process))
+
+
+def _rearranged(plan: LoadPlan, shape: Shape) -> tuple[Term, ...]:
+    """The second copy of weights. Weights that are read stand once, but for an embedding that is the output too."""
+    if not plan.repack:
+        return ()
+    mapped = plan.load_mode == "mmap"
+    count = shape.rearranged_bytes if mapped else shape.rearranged_twice_bytes
+    term = Term(
+        name="rearranged weights",
+        bytes=count,
+        provenance=Provenance.ESTIMATED,
+        how="at most: matrices of the types that the engine rearranges for some processor",
+    )
+    return (term,) if count else ()

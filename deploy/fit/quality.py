@@ -9,6 +9,7 @@ import math
 from typing import Final
 
 from deploy.catalog.model import Artifact, Model
+from deploy.fit.suit import Suit, suit
 from profiles.machine import Fact, Provenance
 
 EPOCH: Final = dt.date(2023, 1, 1)
@@ -45,24 +46,21 @@ QUANT_LOSS: Final = {
 """Points lost by quantisation, assumed; their order is that of the perplexity tables in llama.cpp's quantize tool.
 MXFP4 loses next to nothing because the models that come in it were trained for it."""
 UNKNOWN_QUANT_LOSS: Final = 1.0
-SPECIALIST_LOSS: Final = 1.0
-"""Points that a model made for code loses in general conversation, assumed."""
 
 
-def quality(model: Model, artifact: Artifact) -> Fact[float]:
-    """Points of a model in one quantised form."""
+def quality(model: Model, artifact: Artifact, suited: Suit | None = None) -> Fact[float]:
+    """Points of a model in one quantised form, for a purpose; conversation unless said otherwise."""
+    fitting = suited or suit(model, "chat", None)
     effective = math.sqrt(model.parameters_total * model.parameters_active)
     size_points = math.log2(effective / 1e9)
     age_points = _age_points(model.release_date)
     loss = QUANT_LOSS.get(artifact.quant, UNKNOWN_QUANT_LOSS)
-    if model.capabilities.code:
-        loss += SPECIALIST_LOSS
-    made_for_code = " and made for code" if model.capabilities.code else ""
+    purpose = f", purpose {fitting.points:+.2f}" if fitting.points else ""
     how = (
         f"log2 of {effective / 1e9:.2f} G effective parameters {size_points:+.2f}, "
-        f"release {model.release_date or 'unknown'} {age_points:+.2f}, {artifact.quant}{made_for_code} {-loss:+.2f}"
+        f"release {model.release_date or 'unknown'} {age_points:+.2f}, {artifact.quant} {-loss:+.2f}{purpose}"
     )
-    return Fact(round(size_points + age_points - loss, 2), how, Provenance.ESTIMATED)
+    return Fact(round(size_points + age_points - loss + fitting.points, 2), how, Provenance.ESTIMATED)
 
 
 def _age_points(release_date: str | None) -> float:

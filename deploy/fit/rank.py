@@ -33,11 +33,19 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True):
 
 Availability = Callable[[Model, Artifact], tuple[bool, str]]
 """Says of an artifact whether it can be had now, and from where or why not."""
+Admission = Callable[[Model, Artifact], str | None]
+"""Says why the policy forbids an artifact; None where it does not."""
 
 
-def rank(catalog: Catalog, budget: Budget, workload: Workload, available: Availability) -> Ranking:
+def everything(_model: Model, _artifact: Artifact) -> None:
+    """The admission where there is no policy."""
+
+
+def rank(
+    catalog: Catalog, budget: Budget, workload: Workload, available: Availability, forbidden: Admission = everything
+) -> Ranking:
     """Take the best form of each model and order the models by quality."""
-    best = [best_form(model, budget, workload, available) for model in catalog.models]
+    best = [best_form(model, budget, workload, available, forbidden) for model in catalog.models]
     suited = sorted((c for c in best if _suits(c)), key=_points, reverse=True)
     refused = sorted((c for c in best if not _suits(c)), key=_points, reverse=True)
     chosen = _with_why(suited[0], _why_chosen(suited)) if suited else None
@@ -49,18 +57,26 @@ def rank(catalog: Catalog, budget: Budget, workload: Workload, available: Availa
     )
 
 
-def best_form(model: Model, budget: Budget, workload: Workload, available: Availability) -> Ranked:
+def best_form(
+    model: Model, budget: Budget, workload: Workload, available: Availability, forbidden: Admission = everything
+) -> Ranked:
     """The form of a model to show: one that suits, else one that fits, else the smallest; then the best of them."""
-    return max(_forms(model, budget, workload, available), key=_form_order)
+    return max(_forms(model, budget, workload, available, forbidden), key=_form_order)
 
 
-def _forms(model: Model, budget: Budget, workload: Workload, available: Availability) -> Iterable[Ranked]:
+def _forms(
+    model: Model, budget: Budget, workload: Workload, available: Availability, forbidden: Admission
+) -> Iterable[Ranked]:
     for artifact in model.artifacts:
         obtainable, obtain = available(model, artifact)
-        yield Ranked(fit=fit(model, artifact, budget, workload), obtainable=obtainable, obtain=obtain, why="")
+        found = fit(model, artifact, budget, workload)
+        why = forbidden(model, artifact)
+        if why is not None:
+            found = msgspec.structs.replace(found, verdict="policy", reason=why)
+        yield Ranked(fit=found, obtainable=obtainable, obtain=obtain, why="")
 
 
-def _form_order(candidate: Ranked) -> tuple[bool, bool, bool, float]:
+def _form_order(candidate: Ranked) -> tuple[bool, bool, bool, bool, float]:
     """Of forms that fit the best one, of those that are too slow the fastest, of those too large the smallest."""
     found = candidate.fit
     scores = {
@@ -68,7 +84,8 @@ def _form_order(candidate: Ranked) -> tuple[bool, bool, bool, float]:
         "too-slow": found.speed.decode_tok_s.known or 0.0,
     }
     score = scores.get(found.verdict, found.quality.known or 0.0)
-    return (_suits(candidate), found.verdict == "fits", found.verdict != "too-large", score)
+    fits, allowed = found.verdict == "fits", found.verdict != "policy"
+    return (_suits(candidate), fits, allowed, found.verdict != "too-large", score)
 
 
 def _suits(candidate: Ranked) -> bool:
@@ -87,7 +104,8 @@ def _with_why(candidate: Ranked, why: str) -> Ranked:
 def _why_chosen(suited: list[Ranked]) -> str:
     first = suited[0]
     among = "the only one" if len(suited) == 1 else f"the highest expected quality of {len(suited)}"
-    return f"It is {among} that fits and can be had from here. {first.fit.reason}"
+    doubts = "".join(f" {doubt}" for doubt in first.fit.doubts)
+    return f"It is {among} that fits and can be had from here. {first.fit.reason}{doubts}"
 
 
 def _why_not(candidate: Ranked, first: Ranked) -> str:
@@ -95,4 +113,5 @@ def _why_not(candidate: Ranked, first: Ranked) -> str:
     faster = (candidate.fit.speed.decode_tok_s.known or 0.0) / max(first.fit.speed.decode_tok_s.known or 0.0, 0.1)
     trade = f", though about {faster:.1f} times as fast" if faster > 1.2 else ""  # noqa: PLR2004 - a fifth is felt
     takes = gigabytes(candidate.fit.peak_bytes)
-    return f"{less:.1f} points less expected quality than {first.fit.name}{trade}; it takes {takes}."
+    doubts = "".join(f" {doubt}" for doubt in candidate.fit.doubts)
+    return f"{less:.1f} points less expected quality than {first.fit.name}{trade}; it takes {takes}.{doubts}"

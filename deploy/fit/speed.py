@@ -19,6 +19,10 @@ HOST_OPERATIONS_S_PER_THREAD: Final = 60e9
 ACCELERATOR_BYTES_S: Final = 200e9
 ACCELERATOR_OPERATIONS_S: Final = 5e12
 """A small dedicated GPU; most are faster."""
+BANDWIDTH_REACHED: Final = 0.6
+"""Share of a memory's stated peak that decoding reaches, assumed."""
+COMPUTE_REACHED: Final = 0.3
+"""Share of the stated peak rate that reading a prompt reaches, assumed."""
 FIXED_S_PER_TOKEN: Final = 0.5e-3
 """Launching the graph and drawing the token."""
 
@@ -50,7 +54,19 @@ def forecast(pool: Pool, threads: int, active_weight_bytes: int, parameters_acti
 
 
 def _rates(pool: Pool, threads: int) -> tuple[float, float, str]:
-    if pool.kind == "accelerator":
+    """Bytes and operations a second, and where they come from. A stated peak outranks what is assumed of the kind."""
+    bandwidth, operations, origin = _assumed(pool, threads)
+    stated_bandwidth, stated_operations = pool.bandwidth_bytes_s.known, pool.compute_flops.known
+    if stated_bandwidth is None:
+        return bandwidth, operations, origin
+    reached = f"{BANDWIDTH_REACHED:.0%} of the {stated_bandwidth / 1e9:.0f} GB/s stated for {pool.name}"
+    if stated_operations is not None:
+        operations = stated_operations * COMPUTE_REACHED
+    return stated_bandwidth * BANDWIDTH_REACHED, operations, reached
+
+
+def _assumed(pool: Pool, threads: int) -> tuple[float, float, str]:
+    if pool.kind == "accelerator" and not pool.shared_bytes:
         return ACCELERATOR_BYTES_S, ACCELERATOR_OPERATIONS_S, "assumed for a small GPU"
     bandwidth = min(HOST_BYTES_S_PER_THREAD * threads, HOST_BYTES_S_MOST)
     plural = "thread" if threads == 1 else "threads"

@@ -18,6 +18,7 @@ from deploy.gguf.fields import Fields
 from deploy.gguf.ggml_types import FILE_TYPES
 from deploy.gguf.parts import join, model_stem, part_of
 from deploy.gguf.reader import Header, read_header
+from deploy.gguf.shape import Shape, shape_of
 from deploy.gguf.template import check_template
 
 BLOCKS_LIMIT: Final = 512
@@ -80,6 +81,7 @@ class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
     """None where there is none: such a model continues texts."""
     tensor_bytes: int
     file_bytes: int
+    shape: Shape
     warnings: tuple[str, ...] = ()
     """Whole sentences about what is odd but does no harm."""
 
@@ -149,6 +151,7 @@ def _judge(header: Header, path: Path, warnings: list[str], *, whole: bool) -> M
         chat_template=template,
         tensor_bytes=sum(tensor.size_bytes for tensor in header.tensors),
         file_bytes=header.file_bytes,
+        shape=shape_of(header, tokens=vocab_size, heads=max(heads), experts_used=experts_used),
         warnings=tuple(warnings),
     )
 

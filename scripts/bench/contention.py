@@ -11,7 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from deploy.engine.client import SPIN_COUNT, LlamaEngine
+from deploy.engine.client import LlamaEngine
+from deploy.engine.process import SPIN_COUNT
 from deploy.engine.protocol import ChatMessage, Done, Generate, LoadPlan, Sampling
 from scripts.bench.report import write_section
 

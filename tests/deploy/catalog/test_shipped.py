@@ -107,18 +107,21 @@ def test_sources_tell_nothing_of_how_they_were_looked_up(catalog: Catalog) -> No
     assert not re.search(r"find_string|index id|search \w+ corpus", text)
 
 
-def test_memory_curves_are_of_one_engine_and_never_fall(catalog: Catalog) -> None:
-    """The first bound that reaches a context must hold for it, so bounds rise with it."""
+def test_memory_curves_are_of_one_engine_and_reach_to_the_end(catalog: Catalog) -> None:
+    """Every bound begins where contexts begin, ends where the model's longest context does, and never falls."""
     for model in catalog.models:
         curve = model.memory
         assert curve.engine == catalog.engine
-        contexts = [context for context, _ in curve.compute_upper]
-        bounds = [size for _, size in curve.compute_upper]
-        assert contexts == sorted(set(contexts)), model.id
-        assert bounds == sorted(set(bounds)), model.id
-        assert contexts[-1] >= min(model.context_tokens, 1 << 20), model.id
+        for points in (curve.compute.f16, curve.compute.f16_without_flash, curve.compute.q8_0):
+            contexts = [context for context, _ in points]
+            assert contexts == sorted(set(contexts)), model.id
+            assert contexts[0] == 512, model.id
+            assert contexts[-1] >= model.context_tokens, model.id
+            bounds = [size for _, size in points]
+            assert bounds == sorted(bounds), model.id
         assert len(curve.f16.caches) == len(curve.q8_0.caches), model.id
         assert curve.f16.caches or curve.f16.recurrent_bytes, model.id
+        assert curve.widest > 0, model.id
 
 
 @pytest.mark.parametrize(

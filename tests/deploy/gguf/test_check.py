@@ -6,6 +6,7 @@ import pytest
 
 from deploy.errors import Incomplete, InvalidModel, NotFound
 from deploy.gguf.check import ModelFile, inspect, inspect_parts
+from deploy.gguf.shape import Shape
 from tests.support.gguf import (
     F32,
     Q4_0,
@@ -122,6 +123,13 @@ def test_tiny_model_is_described(tmp_path: Path) -> None:
         chat_template=TEMPLATE,
         tensor_bytes=sum(tensor.size_bytes for tensor in file.tensors),
         file_bytes=(tmp_path / "tiny.gguf").stat().st_size,
+        shape=Shape(
+            tokens=8,
+            merges=False,
+            heads=4,
+            widest=64,
+            rearranged_bytes=2 * (2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 64) * 18 // 32,
+        ),
     )
 
 

@@ -1,0 +1,146 @@
+"""The command line of what a model is chosen by: the catalogue, the policy, and two models side by side."""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+from typer.core import TyperGroup
+
+from deploy.results import Result
+
+T = TypeVar("T")
+
+LEAST_CONTEXT: Final = 256
+THOUSANDS: Final = {"": 1, "K": 1024, "M": 1024**2}
+_TOKENS: Final = re.compile(r"(\d+(?:\.\d+)?)([KM]?)")
+
+
+def tokens(text: str) -> int:
+    """A number of tokens: 32768 or 32k. Raises typer.BadParameter."""
+    found = _TOKENS.fullmatch(str(text).strip().replace(",", "").upper())
+    count = int(float(found[1]) * THOUSANDS[found[2]]) if found else 0
+    if count < LEAST_CONTEXT:
+        raise typer.BadParameter(f"{text!r} is not a context of {LEAST_CONTEXT} tokens or more, such as 8192 or 32k.")
+    return count
+
+
+class SearchUnlessNamed(TyperGroup):
+    """A group that takes words without a command of their own for words to search."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the search in front of everything that is no command."""
+        if args[:1] not in [[name] for name in (*self.commands, "--help")]:
+            args = ["search", *args]
+        return super().parse_args(ctx, args)
+
+
+catalog_app = typer.Typer(
+    cls=SearchUnlessNamed, help="Search the catalogue of models, or bring in a newer one.", rich_markup_mode=None
+)
+policy_app = typer.Typer(help="Show the rules in force, or what a change of them would hit.", rich_markup_mode=None)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON envelope on standard output.")]
+ContextTokens = Annotated[
+    int,
+    typer.Option(
+        "--context", parser=tokens, help="Context in tokens, such as 32k: prompt and answer.", metavar="TOKENS"
+    ),
+]
+
+
+@catalog_app.command("search")
+def catalog_search(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[WORD]...", help="All must occur in id, name, family or publisher.")
+    ] = None,
+    *,
+    family: Annotated[str | None, typer.Option("--family", help="Only models of this family.")] = None,
+    publisher: Annotated[str | None, typer.Option("--publisher", help="Only models of this publisher.")] = None,
+    licence: Annotated[str | None, typer.Option("--licence", help="Only models under this licence.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List known models, and those that cannot be installed with the reason. The word "search" may be left out."""
+    from deploy.commands.catalog import CatalogFilter, find
+
+    wanted = CatalogFilter(words=tuple(words or ()), family=family, publisher=publisher, licence=licence)
+    _serve("catalog", as_json, lambda world: find(world, wanted), lambda render: render.catalog)
+
+
+@catalog_app.command("update")
+def catalog_update(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A catalogue of a later date.")],
+    *,
+    key: Annotated[
+        str | None, typer.Option("--key", help="Public key that must have signed it, in FILE.sig.", metavar="FILE")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a newer catalogue in force; an older or damaged one is refused."""
+    from deploy.commands.catalog import update
+
+    _serve("catalog update", as_json, lambda world: update(world, file, key), lambda render: render.catalog_updated)
+
+
+@policy_app.command("show")
+def policy_show(*, as_json: AsJson = False) -> None:
+    """List the policy files in force and their rules."""
+    from deploy.commands.policy import show
+
+    _serve("policy show", as_json, show, lambda render: render.policy)
+
+
+@policy_app.command("check")
+def policy_check(
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="A policy file to add to those in force.")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Say which models the rules refuse, and what one file more would take away."""
+    from deploy.commands.policy import check
+
+    _serve(
+        "policy check", as_json, lambda world: check(world, file), lambda render: render.policy_checked, offline=False
+    )
+
+
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="Model id, id:QUANT, or a GGUF file.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The other one.")],
+    *,
+    context: ContextTokens = 8192,
+    as_json: AsJson = False,
+) -> None:
+    """Put two models side by side: what they take here, how fast they would be, and what speaks for each."""
+    from deploy.commands.compare import compare as command
+    from deploy.fit.fit import Workload
+
+    workload = Workload(context_tokens=context)
+    _serve(
+        "compare",
+        as_json,
+        lambda world: command(world, (first, second), workload),
+        lambda render: render.compared,
+        offline=False,
+    )
+
+
+def _serve(
+    name: str,
+    as_json: bool,  # noqa: FBT001 - passed on from an option
+    work: Callable[[Any], Result[T]],
+    renderer: Callable[[Any], Callable[[T], None]],
+    *,
+    offline: bool = True,
+) -> None:
+    from deploy import edge
+
+    raise typer.Exit(edge.serve(name, work, None if as_json else lambda _: _rendered(renderer), offline=offline))
+
+
+def _rendered(renderer: Callable[[Any], Callable[[T], None]]) -> Callable[[T], None]:
+    from deploy import render_choose
+
+    return renderer(render_choose)

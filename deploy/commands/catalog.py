@@ -1,0 +1,181 @@
+"""`landfast catalog`: what is known of models, and bringing in a newer list of them."""
+
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from deploy.catalog.loader import load_intact
+from deploy.catalog.model import Capabilities, LeftOut, Model, Openness
+from deploy.catalog.search import search
+from deploy.catalog.signature import require_signed
+from deploy.commands.admission import forbidden
+from deploy.commands.context import Context
+from deploy.errors import IntegrityError, NotWritable
+from deploy.keys import fingerprint, load_public_key
+from deploy.results import Result, info, warning
+
+
+class CatalogFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """What is looked for; empty for everything."""
+
+    words: tuple[str, ...] = ()
+    """All must occur in id, name, family or publisher."""
+    family: str | None = None
+    publisher: str | None = None
+    licence: str | None = None
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """One model, without its files."""
+
+    id: str
+    name: str
+    family: str
+    publisher: str
+    country: str
+    licence: str
+    restrictions: str | None
+    openness: Openness
+    release_date: str | None
+    parameters_total: int
+    parameters_active: int
+    context_tokens: int
+    capabilities: Capabilities
+    languages: tuple[str, ...] | None
+    quants: tuple[str, ...]
+    smallest_bytes: int
+    forbidden: str | None
+    """Why the policy forbids every form of it; None where it does not."""
+
+
+class CatalogData(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found."""
+
+    dated: str
+    engine: str
+    models: tuple[Listed, ...]
+    left_out: tuple[LeftOut, ...]
+    """Known models that cannot be installed, and why."""
+
+
+class UpdateData(msgspec.Struct, frozen=True, kw_only=True):
+    """The catalogue in force after an update."""
+
+    dated: str
+    before: str
+    models: int
+    added: tuple[str, ...]
+    gone: tuple[str, ...]
+    signed_by: str | None
+    """Fingerprint of the key that was asked for; None where nobody asked who made it."""
+
+
+def find(context: Context, wanted: CatalogFilter) -> Result[CatalogData]:
+    """Search the catalogue. What is known and cannot be installed is listed with its reason."""
+    catalog = context.catalog()
+    models = tuple(model for model in search(catalog, *wanted.words) if _matches(model, wanted))
+    filtered = any((wanted.family, wanted.publisher, wanted.licence))
+    left_out = () if filtered else tuple(entry for entry in catalog.left_out if _names(entry, wanted.words))
+    data = CatalogData(
+        dated=catalog.dated,
+        engine=catalog.engine,
+        models=tuple(_listed(context, model) for model in models),
+        left_out=left_out,
+    )
+    return Result(command="catalog", data=data)
+
+
+def update(context: Context, file: str, key: str | None) -> Result[UpdateData]:
+    """Put a newer catalogue in force. With a key, only one that its owner signed.
+
+    Raises NotFound, NotWritable, or IntegrityError for one that is damaged, older, made for another engine or not
+    signed with the key.
+    """
+    path, before = Path(file).expanduser(), context.catalog()
+    found = load_intact(path)
+    raw = path.read_bytes()
+    signer = None
+    if key is not None:
+        public = load_public_key(Path(key).expanduser())
+        require_signed(raw, path, public)
+        signer = fingerprint(public)
+    _require_newer(found.dated, before.dated, path)
+    if found.engine != before.engine:
+        raise IntegrityError(
+            f"The memory figures of {path} are of {found.engine}; this Landfast has {before.engine}.",
+            hint="Take the catalogue that belongs to this version of Landfast.",
+        )
+    changed = found != before
+    if changed:
+        _write(raw, context.paths.catalogue)
+    ids, had = {model.id for model in found.models}, {model.id for model in before.models}
+    data = UpdateData(
+        dated=found.dated,
+        before=before.dated,
+        models=len(ids),
+        added=tuple(sorted(ids - had)),
+        gone=tuple(sorted(had - ids)),
+        signed_by=signer,
+    )
+    unsigned = warning("Who made this catalogue was not checked; its hash only shows that it is undamaged.")
+    said = (*(() if signer else (unsigned,)), *(() if changed else (info("It is in force already."),)))
+    return Result(command="catalog update", changed=changed, data=data, messages=said)
+
+
+def _require_newer(dated: str, before: str, path: Path) -> None:
+    if dated < before:
+        raise IntegrityError(
+            f"{path} is of {dated}, older than the catalogue in force, of {before}.",
+            hint="An older catalogue could bring back files that were withdrawn.",
+        )
+
+
+def _write(raw: bytes, place: Path) -> None:
+    """Put the file in place whole or not at all."""
+    staged = place.with_name(f".{place.name}.{secrets.token_hex(8)}")
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with staged.open("wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(place)
+    except OSError as error:
+        staged.unlink(missing_ok=True)
+        raise NotWritable(f"{place} cannot be written: {error.strerror}.", hint="Look at its permissions.") from error
+
+
+def _matches(model: Model, wanted: CatalogFilter) -> bool:
+    pairs = ((wanted.family, model.family), (wanted.publisher, model.publisher), (wanted.licence, model.licence.id))
+    return all(word is None or word.lower() in value.lower() for word, value in pairs)
+
+
+def _names(entry: LeftOut, words: Iterable[str]) -> bool:
+    text = f"{entry.id}\n{entry.name}".lower()
+    return all(word.lower() in text for word in words)
+
+
+def _listed(context: Context, model: Model) -> Listed:
+    reasons = [forbidden(context.policy)(model, artifact) for artifact in model.artifacts]
+    return Listed(
+        id=model.id,
+        name=model.name,
+        family=model.family,
+        publisher=model.publisher,
+        country=model.country,
+        licence=model.licence.id,
+        restrictions=model.licence.restrictions,
+        openness=model.openness,
+        release_date=model.release_date,
+        parameters_total=model.parameters_total,
+        parameters_active=model.parameters_active,
+        context_tokens=model.context_tokens,
+        capabilities=model.capabilities,
+        languages=model.languages,
+        quants=tuple(artifact.quant for artifact in model.artifacts),
+        smallest_bytes=min(artifact.size_bytes for artifact in model.artifacts),
+        forbidden=reasons[0] if all(reasons) else None,
+    )

@@ -1,0 +1,48 @@
+"""Whether a model was made for what it is wanted for. What no source says is said openly, and counts against it."""
+
+from typing import Final, Literal, NamedTuple
+
+from deploy.catalog.model import Model
+
+Purpose = Literal["chat", "code", "reasoning", "vision", "tools"]
+PURPOSES: Final[tuple[Purpose, ...]] = ("chat", "code", "reasoning", "vision", "tools")
+DOUBT_POINTS: Final = 1.0
+"""Points of quality that a model loses for each thing asked of which no source says that it can do it; assumed."""
+SPECIALIST_POINTS: Final = 1.0
+"""Points that a model made for code loses in conversation, and gains in code; assumed."""
+
+
+class Suit(NamedTuple):
+    """How a model stands to a purpose."""
+
+    refusal: str | None
+    """Why it will not do, as a sentence."""
+    doubts: tuple[str, ...]
+    """What is not known, each a sentence."""
+    points: float
+    """What it gains or loses in quality."""
+
+
+def suit(model: Model, purpose: Purpose, language: str | None) -> Suit:
+    """Hold a model against what is asked for. Code is written by all of them, and best by those made for it."""
+    refusal, doubts = _capability(model, purpose)
+    if language is not None:
+        if model.languages is None:
+            doubts = (*doubts, f'Whether it was made for the language "{language}" is not known.')
+        elif language.lower() not in model.languages:
+            refusal = refusal or f'It was not made for the language "{language}".'
+    specialist = 0.0
+    if model.capabilities.code:
+        specialist = SPECIALIST_POINTS if purpose == "code" else -SPECIALIST_POINTS
+    return Suit(refusal, doubts, specialist - DOUBT_POINTS * len(doubts))
+
+
+def _capability(model: Model, purpose: Purpose) -> tuple[str | None, tuple[str, ...]]:
+    if model.capabilities.chat is False:
+        return "It continues texts and was not trained to answer.", ()
+    if purpose in {"chat", "code"}:
+        return None, ()
+    found: bool | None = getattr(model.capabilities, purpose)
+    if found is None:
+        return None, (f"Whether it was made for {purpose} is not known.",)
+    return (None, ()) if found else (f"It was not made for {purpose}.", ())

@@ -1,0 +1,1 @@
+"""What the owner of a machine or of its data allows. Files in force are combined; each can only narrow."""

@@ -1,0 +1,105 @@
+"""All policy files in force, as one judge."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from deploy.errors import PolicyRefused
+from deploy.paths import Paths
+from deploy.policy.document import Document, read_document
+from deploy.policy.rules import PLACE_PROPERTIES, PROPERTIES, REQUIREMENTS, allow, deny
+from deploy.policy.subject import NOTHING_KNOWN, Place, Reading, Subject
+
+VARIABLE: Final = "LANDFAST_POLICY"
+"""Names one more file; what --policy sets."""
+SYSTEM: Final = Path("/etc/landfast/policy.toml")
+FILE_NAME: Final = "policy.toml"
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rule of which file refuses, and why."""
+
+    rule: str
+    file: str
+    why: str
+
+    @property
+    def sentence(self) -> str:
+        """One sentence for people."""
+        return f"The policy forbids it: {self.why} (rule {self.rule} in {self.file})."
+
+    def error(self, name: str) -> PolicyRefused:
+        """The error for something that was asked for by this name."""
+        return PolicyRefused(
+            f"The policy forbids {name}: {self.why}.",
+            hint=f"Rule {self.rule} in {self.file}. `landfast policy show` lists all rules in force.",
+        )
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """The files in force. Something is admitted when every one of them admits it; no file admits everything."""
+
+    documents: tuple[Document, ...] = ()
+
+    def refusal(self, subject: Subject) -> Refusal | None:
+        """The first rule that refuses a model, or None where it is admitted."""
+        return next((found for document in self.documents for found in _of_model(document, subject)), None)
+
+    def refusal_of_place(self, place: Place) -> Refusal | None:
+        """The first rule that refuses a place, or None where it is admitted."""
+        return next((found for document in self.documents for found in _of_place(document, place)), None)
+
+    def with_file(self, path: Path) -> "Policy":
+        """This policy and one file more. Raises NotFound and PolicyRefused."""
+        return Policy((*self.documents, read_document(path)))
+
+
+NO_POLICY: Final = Policy()
+
+
+def in_force(paths: Paths, environment: Mapping[str, str], system: Path = SYSTEM) -> Policy:
+    """The policy of the system, of the user and of this call. Raises PolicyRefused where a file is broken.
+
+    Raises NotFound where the file that was named for this call is not there.
+    """
+    files = [file for file in (system, paths.config / FILE_NAME) if file.exists()]
+    named = environment.get(VARIABLE)
+    if named:
+        files.append(Path(named).expanduser())
+    return Policy(tuple(read_document(file) for file in files))
+
+
+def _of_model(document: Document, subject: Subject) -> Iterator[Refusal]:
+    for one in PROPERTIES:
+        if one.name not in PLACE_PROPERTIES:
+            yield from _listed(document, one.name, subject.reading(one.name))
+    for rule in REQUIREMENTS:
+        wanted = document.rules.get(f"require.{rule.name}")
+        if wanted is not None and rule.judge is not None:
+            why = rule.judge(subject, wanted, document.doubt(rule.name))
+            yield from _refusals(document, f"require.{rule.name}", why)
+
+
+def _of_place(document: Document, place: Place) -> Iterator[Refusal]:
+    yield from _listed(document, "source", Reading((place.kind,)))
+    if place.host != "":
+        yield from _listed(document, "host", NOTHING_KNOWN if place.host is None else Reading((place.host,)))
+    for rule in REQUIREMENTS:
+        wanted = document.rules.get(f"require.{rule.name}")
+        if wanted is not None and rule.judge_place is not None:
+            yield from _refusals(document, f"require.{rule.name}", rule.judge_place(place, wanted))
+
+
+def _listed(document: Document, name: str, reading: Reading) -> Iterator[Refusal]:
+    for section, judge in (("deny", deny), ("allow", allow)):
+        patterns = document.rules.get(f"{section}.{name}")
+        if patterns is not None:
+            why = judge(name, reading, patterns, document.doubt(name))
+            yield from _refusals(document, f"{section}.{name}", why)
+
+
+def _refusals(document: Document, rule: str, why: str | None) -> Iterator[Refusal]:
+    if why is not None:
+        yield Refusal(rule=rule, file=document.file, why=why)

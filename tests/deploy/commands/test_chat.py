@@ -1,0 +1,84 @@
+"""A conversation: turns that grow, and what a stop or a crash does to them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.commands.chat import Conversation
+from deploy.engine.fake import FakeEngine, FakeSession
+from deploy.engine.protocol import ChatMessage, Done, LoadPlan, Sampling, Text
+from deploy.errors import EngineFailed
+
+
+def session(engine: FakeEngine | None = None) -> FakeSession:
+    """A session that answers with three words."""
+    return (engine or FakeEngine("one two three")).open([Path("x")], LoadPlan(context_tokens=256), lambda _: None)
+
+
+def said(conversation: Conversation) -> list[tuple[str, str]]:
+    """The turns as pairs."""
+    return [(turn.role, turn.content) for turn in conversation.turns]
+
+
+def test_each_turn_is_asked_with_all_before_it() -> None:
+    """The system prompt is sent with every one and is no turn."""
+    partner = session()
+    conversation = Conversation(partner, system="Be brief.", sampling=Sampling(seed=4), max_tokens=7)
+    list(conversation.say("first"))
+    list(conversation.say("second"))
+    assert [turn.content for turn in partner.requests[1].messages] == ["Be brief.", "first", "one two three", "second"]
+    assert (partner.requests[1].max_tokens, partner.requests[1].sampling.seed) == (7, 4)
+    assert [role for role, _ in said(conversation)] == ["user", "assistant"] * 2
+
+
+def test_a_stopped_answer_is_kept_as_far_as_it_came() -> None:
+    """The next turn follows what was really said."""
+    conversation = Conversation(session())
+    for event in conversation.say("hello"):
+        if isinstance(event, Text):
+            conversation.stop()
+    assert isinstance(event, Done)
+    assert event.reason == "cancelled"
+    assert said(conversation) == [("user", "hello"), ("assistant", "one")]
+
+
+def interrupt(conversation: Conversation) -> None:
+    """Ctrl-C while the engine is waited for: it is raised inside the iterator."""
+    answer = conversation.say("hello")
+    while not isinstance(next(answer), Text):
+        pass
+    answer.throw(KeyboardInterrupt)  # type: ignore[attr-defined]
+
+
+def test_ctrl_c_keeps_what_was_said() -> None:
+    """As with a stop, and the interrupt goes on to whoever wants to end the program."""
+    conversation = Conversation(session())
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(conversation)
+    assert said(conversation) == [("user", "hello"), ("assistant", "one")]
+
+
+def test_a_turn_that_failed_leaves_no_trace() -> None:
+    """It can be said again to a new engine, with the turns before it."""
+    engine = FakeEngine("one two three")
+    conversation = Conversation(session(engine))
+    list(conversation.say("first"))
+    engine.dies_after = 2
+    with pytest.raises(EngineFailed):
+        list(conversation.say("second"))
+    assert said(conversation) == [("user", "first"), ("assistant", "one two three")]
+    conversation.continue_with(session(engine))
+    list(conversation.say("second"))
+    assert said(conversation)[2:] == [("user", "second"), ("assistant", "one two three")]
+
+
+@pytest.mark.parametrize("begin_anew", [Conversation.forget])
+def test_a_new_conversation_knows_nothing_of_the_old_one(begin_anew: Callable[[Conversation], None]) -> None:
+    """The same engine goes on with the system prompt alone."""
+    partner = session()
+    conversation = Conversation(partner, system="Be brief.")
+    list(conversation.say("first"))
+    begin_anew(conversation)
+    list(conversation.say("second"))
+    assert partner.requests[1].messages == (ChatMessage("system", "Be brief."), ChatMessage("user", "second"))

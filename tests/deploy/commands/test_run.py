@@ -1,0 +1,157 @@
+"""One prompt, one answer, with the fake engine: what is asked of it and what comes back."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from deploy.commands.context import Context
+from deploy.commands.install import InstallRequest, install
+from deploy.commands.run import RunRequest, run
+from deploy.engine.fake import FakeEngine, FakeSession
+from deploy.engine.protocol import Done, Event, LoadPlan, Reading, Sampling, Text
+from deploy.errors import EngineFailed, NotEnoughMemory, NotFound, UsageError
+from tests.support.world import GB, TINY, FakeSource, artifact, machine, model, sized, world
+
+WORST, BEST = model("worst", artifact("Q4_0"), parameters=GB // 10), model("best", artifact("Q4_0"), parameters=GB)
+
+
+class Watched(FakeEngine):
+    """A fake engine that keeps its sessions."""
+
+    def __init__(self, answer: str = "Because nothing leaves.", **more: int) -> None:
+        """Answer like the fake engine."""
+        super().__init__(answer, **more)
+        self.sessions: list[FakeSession] = []
+
+    def open(self, files: Sequence[Path], plan: LoadPlan, on_loading: Callable[[float], None]) -> FakeSession:
+        """Open like the fake engine, and remember."""
+        self.sessions.append(super().open(files, plan, on_loading))
+        return self.sessions[-1]
+
+
+def ready(tmp_path: Path, engine: Watched, *names: str, **more: object) -> Context:
+    """A world in which these models are installed."""
+    for name in names:
+        install(world(tmp_path, WORST, BEST), InstallRequest(model=name))
+    return world(tmp_path, WORST, BEST, engine=engine, **more)  # type: ignore[arg-type]
+
+
+def unheard(_: Event) -> None:
+    """Nobody watches."""
+
+
+def test_an_answer_comes_with_the_engines_figures(tmp_path: Path) -> None:
+    """The events stream, the result holds the whole; the session is closed afterwards."""
+    engine = Watched("Because nothing leaves.")
+    heard: list[Event] = []
+    request = RunRequest(prompt="Why?", system="Be brief.", max_tokens=9, sampling=Sampling(seed=3))
+    result = run(ready(tmp_path, engine, "best"), request, heard.append)
+    assert result.data is not None
+    assert (result.data.model, result.data.answer, result.data.ended) == (
+        "best:Q4_0",
+        "Because nothing leaves.",
+        "stop",
+    )
+    assert result.data.stats == heard[-1].stats  # type: ignore[union-attr]
+    assert {type(event) for event in heard} == {Reading, Text, Done}
+    asked = engine.sessions[0].requests[0]
+    assert [(turn.role, turn.content) for turn in asked.messages] == [("system", "Be brief."), ("user", "Why?")]
+    assert (asked.max_tokens, asked.sampling.seed) == (9, 3)
+    assert engine.sessions[0].closed
+
+
+def test_the_best_installed_model_answers_when_none_is_named(tmp_path: Path) -> None:
+    """And it says why it was taken."""
+    result = run(ready(tmp_path, Watched(), "worst", "best"), RunRequest(prompt="Hi"), unheard)
+    assert result.data is not None
+    assert result.data.model == "best:Q4_0"
+    assert "ranks best among the installed" in result.data.why
+
+
+def test_the_named_model_answers(tmp_path: Path) -> None:
+    """Also where another one ranks higher."""
+    result = run(ready(tmp_path, Watched(), "worst", "best"), RunRequest(prompt="Hi", model="worst"), unheard)
+    assert result.data is not None
+    assert (result.data.model, result.data.why) == ("worst:Q4_0", "It was asked for by name.")
+
+
+def test_a_file_is_run_from_where_it_lies(tmp_path: Path) -> None:
+    """No install is needed for one's own file."""
+    file = tmp_path / "own.gguf"
+    file.write_bytes(TINY)
+    engine = Watched()
+    assert run(ready(tmp_path, engine), RunRequest(prompt="Hi", model=str(file)), unheard).data is not None
+    assert engine.opened[0][0] == (file,)
+
+
+@pytest.mark.parametrize(
+    ("model_name", "sentence", "hint"),
+    [
+        ("best", "best:Q4_0 is not installed", "landfast install best:Q4_0"),
+        (None, "No model is installed", "landfast install"),
+        ("nothing-such", "no model", ""),
+    ],
+)
+def test_what_is_not_there_does_not_answer(tmp_path: Path, model_name: str | None, sentence: str, hint: str) -> None:
+    """Nothing is fetched by run itself."""
+    source = FakeSource()
+    with pytest.raises(NotFound, match=sentence) as caught:
+        run(ready(tmp_path, Watched(), sources=(source,)), RunRequest(prompt="Hi", model=model_name), unheard)
+    assert hint in caught.value.hint
+    assert source.fetched == []
+
+
+@pytest.mark.parametrize("prompt", ["", " \n\t"])
+def test_an_empty_prompt_is_refused_before_anything_is_loaded(tmp_path: Path, prompt: str) -> None:
+    """Loading takes seconds."""
+    engine = Watched()
+    with pytest.raises(UsageError, match="no prompt"):
+        run(ready(tmp_path, engine, "best"), RunRequest(prompt=prompt), unheard)
+    assert engine.opened == []
+
+
+def test_a_model_that_cannot_be_held_now_is_not_loaded(tmp_path: Path) -> None:
+    """What cannot be given back must be free; the sentence has both figures."""
+    engine = Watched()
+    here = ready(tmp_path, engine, "best", on=machine(available_bytes=GB // 5))
+    with pytest.raises(NotEnoughMemory, match=r"needs \d+ MB .* are free for it"):
+        run(here, RunRequest(prompt="Hi"), unheard)
+    assert engine.opened == []
+
+
+def test_weights_that_do_not_stay_in_memory_are_a_warning(tmp_path: Path) -> None:
+    """Mapped weights can be read again: slow, and not refused."""
+    ready(tmp_path, Watched(), "best")
+    heavy = model("best", sized("Q4_0", 2 * GB))
+    result = run(
+        world(tmp_path, heavy, engine=Watched(), on=machine(total_bytes=4 * GB, available_bytes=GB)),
+        RunRequest(prompt="Hi"),
+        unheard,
+    )
+    assert "weights will be read from disk again and again" in result.messages[0].text
+    assert result.data is not None
+    assert result.data.memory.planned_peak_bytes > 2 * GB
+
+
+def test_an_engine_that_dies_is_an_error_and_is_closed(tmp_path: Path) -> None:
+    """What it said until then was streamed; the error says what happened."""
+    engine = Watched("one two three", dies_after=3)
+    heard: list[Event] = []
+    with pytest.raises(EngineFailed, match="SIGKILL"):
+        run(ready(tmp_path, engine, "best"), RunRequest(prompt="Hi"), heard.append)
+    assert [event.text for event in heard if isinstance(event, Text)] == ["one", " two"]
+    assert engine.sessions[0].closed
+
+
+def test_an_interrupted_answer_closes_the_engine(tmp_path: Path) -> None:
+    """Ctrl-C leaves no process behind."""
+    engine = Watched("one two three")
+
+    def stop(event: Event) -> None:
+        if isinstance(event, Text):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(ready(tmp_path, engine, "best"), RunRequest(prompt="Hi"), stop)
+    assert engine.sessions[0].closed

@@ -1,0 +1,115 @@
+"""The order of models, and why each one stands where it stands."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.catalog import loader
+from deploy.catalog.model import Artifact, Catalog, Model
+from deploy.fit.fit import Workload
+from deploy.fit.rank import Availability, Ranking, best_form, rank
+from profiles.budget import Budget, budget
+from tests.support.world import GB, catalog, machine, model, sized
+
+SHIPPED = loader.load()
+
+
+def here(available_bytes: int = 16 * GB, cores: int = 4) -> Budget:
+    """The budget of a machine with so much memory free."""
+    return budget(machine(total_bytes=max(available_bytes, 16 * GB), available_bytes=available_bytes, cores=cores))
+
+
+def everywhere(_model: Model, _artifact: Artifact) -> tuple[bool, str]:
+    """Everything can be had."""
+    return True, "from the test"
+
+
+def nowhere(_model: Model, _artifact: Artifact) -> tuple[bool, str]:
+    """Nothing can be had."""
+    return False, "No source has it."
+
+
+def only(*ids: str) -> Availability:
+    """Only these forms can be had."""
+
+    def available(known: Model, form: Artifact) -> tuple[bool, str]:
+        return (f"{known.id}:{form.quant}" in ids, "as the test says")
+
+    return available
+
+
+@given(st.integers(0, 128 * GB), st.integers(1, 32), st.integers(256, 65536), st.floats(0, 60), st.booleans())
+def test_nothing_is_ranked_that_will_not_do(
+    available_bytes: int,
+    cores: int,
+    context_tokens: int,
+    min_tok_s: float,
+    reachable: bool,  # noqa: FBT001
+) -> None:
+    """Whatever the machine: what is ranked fits, can be had, is fast enough; and every model has its place once."""
+    workload = Workload(context_tokens=context_tokens, min_decode_tok_s=min_tok_s)
+    found = rank(SHIPPED, here(available_bytes, cores), workload, everywhere if reachable else nowhere)
+    for candidate in found.ranked:
+        assert candidate.obtainable
+        assert candidate.fit.verdict == "fits"
+        assert candidate.fit.peak_bytes <= candidate.fit.room_bytes
+        assert (candidate.fit.speed.decode_tok_s.known or 0) >= min_tok_s
+    assert found.chosen is (found.ranked[0] if found.ranked else None)
+    assert sorted(c.fit.model_id for c in (*found.ranked, *found.refused)) == sorted(m.id for m in SHIPPED.models)
+    assert all(candidate.why for candidate in (*found.ranked, *found.refused))
+
+
+def ranked(known: Catalog, **more: object) -> Ranking:
+    """Rank on the usual machine."""
+    options = {"workload": Workload(), "available": everywhere} | more
+    return rank(known, here(), **options)  # type: ignore[arg-type]
+
+
+def test_the_best_that_fits_is_chosen_with_its_reason() -> None:
+    """Quality decides; the others say by how much they are behind, and whether they are faster."""
+    known = catalog(
+        model("small", sized("Q4_K_M", GB), parameters=GB),
+        model("large", sized("Q4_K_M", 2 * GB), parameters=4 * GB),
+        model("huge", sized("Q4_K_M", 90 * GB), parameters=150 * GB),
+    )
+    found = ranked(known)
+    assert [candidate.fit.model_id for candidate in found.ranked] == ["large", "small"]
+    assert found.chosen is not None
+    assert found.chosen.why.startswith("It is the highest expected quality of 2 that fits and can be had from here.")
+    assert "2.0 points less expected quality than Large" in found.ranked[1].why
+    assert "times as fast" in found.ranked[1].why
+    assert [candidate.fit.model_id for candidate in found.refused] == ["huge"]
+    assert "It needs 90 GB" in found.refused[0].why
+
+
+def test_a_form_out_of_reach_is_not_chosen() -> None:
+    """A lesser form that can be had beats a better one that cannot."""
+    known = catalog(model("m", sized("Q8_0", 2 * GB), sized("Q4_K_M", GB)))
+    found = ranked(known, available=only("m:Q4_K_M"))
+    assert found.chosen is not None
+    assert found.chosen.fit.quant == "Q4_K_M"
+    assert "the only one" in found.chosen.why
+
+
+def test_a_model_out_of_reach_is_refused_with_that_reason() -> None:
+    """It fits, and it cannot be had: that is what is said."""
+    found = ranked(catalog(model("m", sized("Q4_K_M", GB))), available=nowhere)
+    assert found.chosen is None
+    assert [candidate.why for candidate in found.refused] == ["No source has it."]
+
+
+def test_of_equals_the_smaller_one_is_first() -> None:
+    """Nothing is gained by the larger one."""
+    known = catalog(model("one", sized("Q4_K_M", 2 * GB)), model("two", sized("Q4_K_M", GB)))
+    assert [candidate.fit.model_id for candidate in ranked(known).ranked] == ["two", "one"]
+
+
+def test_of_forms_that_are_all_too_large_the_smallest_is_shown() -> None:
+    """It is the one that is nearest to fitting."""
+    known = model("m", sized("Q8_0", 80 * GB), sized("Q2_K", 30 * GB), sized("Q4_K_M", 50 * GB))
+    assert best_form(known, here(), Workload(), everywhere).fit.quant == "Q2_K"
+
+
+def test_of_forms_that_are_all_too_slow_the_fastest_is_shown() -> None:
+    """Likewise."""
+    known = model("m", sized("Q8_0", 9 * GB), sized("Q4_K_M", 5 * GB), parameters=9 * GB)
+    assert best_form(known, here(cores=1), Workload(min_decode_tok_s=50), everywhere).fit.quant == "Q4_K_M"
