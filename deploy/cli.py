@@ -1,15 +1,19 @@
 """The command line: parse, call, print. Every command is one call of `deploy.commands` and one of `render`."""
 
+import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
+from deploy.cli_bundle import bundle_app, keys_app, models_adopt, models_gc, size_of
+from deploy.cli_choose import ContextTokens, catalog_app, compare, policy_app
 from deploy.errors import ExitCode, UsageError
 from deploy.results import Result
 
 T = TypeVar("T")
+Purpose = Literal["chat", "code", "reasoning", "vision", "tools"]
 
 app = typer.Typer(
     name="landfast",
@@ -21,21 +25,35 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="List, show, verify and remove installed models.", rich_markup_mode=None)
 app.add_typer(models_app, name="models", invoke_without_command=True)
+models_app.command("gc")(models_gc)
+models_app.command("adopt")(models_adopt)
+app.add_typer(bundle_app, name="bundle")
+app.add_typer(keys_app, name="keys")
+app.add_typer(catalog_app, name="catalog")
+app.add_typer(policy_app, name="policy")
+app.command()(compare)
+audit_app = typer.Typer(help="Attack the sealed engine here, and sign what happened.", rich_markup_mode=None)
+app.add_typer(audit_app, name="audit", invoke_without_command=True)
+journal_app = typer.Typer(help="Check or hand on the record of what ran.", rich_markup_mode=None)
+app.add_typer(journal_app, name="journal")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON envelope on standard output.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Do not touch the network.")]
-ContextTokens = Annotated[
-    int, typer.Option("--context", min=256, help="Context in tokens: prompt and answer together.", metavar="TOKENS")
-]
 MinSpeed = Annotated[
     float, typer.Option("--min-speed", min=0, help="Slowest writing that will do.", metavar="TOKENS_PER_SECOND")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+OtherMachine = Annotated[
+    str | None, typer.Option("--machine", help="As if on this one: a library name or a recording.", metavar="NAME|FILE")
+]
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Model id, id:QUANT, or a GGUF file.")]
 System = Annotated[str | None, typer.Option("--system", help="System prompt.")]
 MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer.", metavar="TOKENS")]
 Temperature = Annotated[float, typer.Option("--temperature", min=0, help="0 takes the likeliest token, always.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Same seed, same answer.")]
+Unsealed = Annotated[
+    bool, typer.Option("--unsealed", help="Run the engine without its seal, where an administrator allows that.")
+]
 
 DEFAULT_CONTEXT: Final = 8192
 DEFAULT_SPEED: Final = 6.0
@@ -44,12 +62,34 @@ DEFAULT_MAX_TOKENS: Final = 1024
 SEEDS: Final = 2**31
 
 
+@app.callback()
+def landfast(
+    *,
+    policy: Annotated[
+        str | None, typer.Option("--policy", help="One more policy file; it can only forbid more.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Options that hold for every command stand before it."""
+    if policy is not None:
+        from deploy.policy.policy import VARIABLE
+
+        os.environ[VARIABLE] = policy
+
+
 @app.command()
-def profile(*, as_json: AsJson = False) -> None:
+def profile(
+    *,
+    machine: OtherMachine = None,
+    listing: Annotated[bool, typer.Option("--list", help="List the machines that --machine knows by name.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Describe this machine, and what a model may take of it."""
+    from deploy.commands.machines import list_library
     from deploy.commands.profile import profile as command
 
-    _serve("profile", as_json, command, lambda render: render.profile)
+    if listing:
+        _serve("profile", as_json, list_library, lambda render: render.library)
+    _serve("profile", as_json, command, lambda render: render.profile, machine=machine)
 
 
 @app.command()
@@ -57,14 +97,27 @@ def select(
     *,
     context: ContextTokens = DEFAULT_CONTEXT,
     min_speed: MinSpeed = DEFAULT_SPEED,
+    purpose: Annotated[Purpose, typer.Option("--for", help="What the model is wanted for.")] = "chat",
+    language: Annotated[
+        str | None, typer.Option("--language", help="Language it must be made for, such as de.", metavar="CODE")
+    ] = None,
+    users: Annotated[int, typer.Option("--users", min=1, help="Conversations in memory; they take turns.")] = 1,
+    machine: OtherMachine = None,
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
     """Choose the best model for this machine, and say why."""
     from deploy.commands.select import select as command
 
-    workload = _workload(context, min_speed)
-    _serve("select", as_json, lambda world: command(world, workload), lambda render: render.select, offline=offline)
+    workload = _workload(context, min_speed, purpose=purpose, language=language, users=users)
+    _serve(
+        "select",
+        as_json,
+        lambda world: command(world, workload),
+        lambda render: render.select,
+        offline=offline,
+        machine=machine,
+    )
 
 
 @app.command()
@@ -73,6 +126,7 @@ def plan(
     *,
     context: ContextTokens = DEFAULT_CONTEXT,
     min_speed: MinSpeed = DEFAULT_SPEED,
+    machine: OtherMachine = None,
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
@@ -80,7 +134,14 @@ def plan(
     from deploy.commands.plan import plan as command
 
     workload = _workload(context, min_speed)
-    _serve("plan", as_json, lambda world: command(world, model, workload), lambda render: render.plan, offline=offline)
+    _serve(
+        "plan",
+        as_json,
+        lambda world: command(world, model, workload),
+        lambda render: render.plan,
+        offline=offline,
+        machine=machine,
+    )
 
 
 @app.command()
@@ -90,7 +151,11 @@ def install(
     ] = None,
     *,
     folder: Annotated[
-        str | None, typer.Option("--from", help="Take the files from this folder or file.", metavar="PATH")
+        str | None,
+        typer.Option("--from", help="Take the files from a bundle, folder, file or web server.", metavar="PLACE"),
+    ] = None,
+    max_rate: Annotated[
+        str | None, typer.Option("--max-rate", help="Transfer no more in a second, such as 20MB.", metavar="SIZE")
     ] = None,
     context: ContextTokens = DEFAULT_CONTEXT,
     min_speed: MinSpeed = DEFAULT_SPEED,
@@ -109,9 +174,10 @@ def install(
 
     def work(world: Any) -> Result[InstallData]:
         wanted = model
-        if wanted is None and not yes and not as_json:
+        if wanted is None and folder is None and not yes and not as_json:
             wanted = confirm_choice(world, workload)
-        return command(world, InstallRequest(model=wanted, folder=folder, workload=workload))
+        limit = None if max_rate is None else size_of(max_rate, "--max-rate")
+        return command(world, InstallRequest(model=wanted, folder=folder, max_bytes_s=limit, workload=workload))
 
     _serve("install", as_json, work, lambda render: render.install, offline=folder is not None)
 
@@ -129,6 +195,7 @@ def run(
     seed: Seed = None,
     context: ContextTokens = DEFAULT_CONTEXT,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Install without asking what is not installed.")] = False,
+    unsealed: Unsealed = False,
     as_json: AsJson = False,
 ) -> None:
     """Answer one prompt on standard output.
@@ -138,7 +205,11 @@ def run(
     from deploy import edge
 
     options = edge.Asking(
-        system=system, max_tokens=max_tokens, sampling=_sampling(temperature, seed), workload=_workload(context)
+        system=system,
+        max_tokens=max_tokens,
+        sampling=_sampling(temperature, seed),
+        workload=_workload(context),
+        unsealed=unsealed,
     )
     _leave(edge.run(words or [], options, yes=yes, as_json=as_json))
 
@@ -153,6 +224,7 @@ def chat(
     seed: Seed = None,
     context: ContextTokens = DEFAULT_CONTEXT,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Install without asking what is not installed.")] = False,
+    unsealed: Unsealed = False,
     as_json: AsJson = False,
 ) -> None:
     """Converse line by line, in plain text.
@@ -162,7 +234,11 @@ def chat(
     from deploy import edge
 
     options = edge.Asking(
-        system=system, max_tokens=max_tokens, sampling=_sampling(temperature, seed), workload=_workload(context)
+        system=system,
+        max_tokens=max_tokens,
+        sampling=_sampling(temperature, seed),
+        workload=_workload(context),
+        unsealed=unsealed,
     )
     _leave(edge.chat(model, options, yes=yes, as_json=as_json))
 
@@ -188,12 +264,20 @@ def models_show(model: ModelArgument, *, as_json: AsJson = False) -> None:
 def models_verify(
     model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Else all of them.")] = None,
     *,
+    repair: Annotated[bool, typer.Option("--repair", help="Bring what is damaged anew.")] = False,
+    place: Annotated[
+        str | None, typer.Option("--from", help="Repair from this bundle, folder or web server.", metavar="PLACE")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Hash installed files again; a wrong one is set aside and named."""
-    from deploy.commands.models import verify
+    from deploy.commands.models import VerifyData, verify
+    from deploy.commands.upkeep import repair as command
 
-    _serve("models verify", as_json, lambda world: verify(world, model), lambda render: render.verify)
+    def work(world: Any) -> Result[VerifyData]:
+        return command(world, model, place) if repair or place is not None else verify(world, model)
+
+    _serve("models verify", as_json, work, lambda render: render.verify, offline=not repair or place is not None)
 
 
 @models_app.command("remove")
@@ -211,11 +295,78 @@ def models_remove(model: ModelArgument, *, yes: Yes = False, as_json: AsJson = F
     _serve("models remove", as_json, work, lambda render: render.remove)
 
 
+@audit_app.callback()
+def audit(
+    context: typer.Context,
+    *,
+    model: Annotated[
+        str | None, typer.Option("--model", help="Ask this one; else the best installed one.", metavar="MODEL")
+    ] = None,
+    out: Annotated[str | None, typer.Option("--out", help="Write the report here.", metavar="FILE")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Attack the sealed engine from inside, look at it from outside, and write a signed report."""
+    if context.invoked_subcommand is None:
+        from deploy.commands.audit import AuditRequest
+        from deploy.commands.audit import audit as command
+
+        request = AuditRequest(model=model, out=out)
+        _serve("audit", as_json, lambda world: command(world, request), lambda render: render.audit, offline=True)
+
+
+@audit_app.command("verify")
+def audit_verify(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A report of `landfast audit`.")],
+    *,
+    key: Annotated[
+        str | None, typer.Option("--key", help="The signer's public key; else this machine's.", metavar="FILE")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check that a report is as it was signed, and show it."""
+    from deploy.commands.audit import verify
+
+    _serve("audit verify", as_json, lambda world: verify(world, file, key), lambda render: render.audit_verify)
+
+
+@journal_app.command("verify")
+def journal_verify(
+    *,
+    head: Annotated[
+        str | None,
+        typer.Option("--head", help="What an earlier check printed: finds lines taken away.", metavar="LINES:SHA256"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Follow the chain of the journal from its first line to its last."""
+    from deploy.commands.journal import verify
+
+    _serve("journal verify", as_json, lambda world: verify(world, head), lambda render: render.journal_verify)
+
+
+@journal_app.command("export")
+def journal_export(*, as_json: AsJson = False) -> None:
+    """Print the journal as JSON lines."""
+    from deploy.commands.journal import export
+
+    _serve("journal export", as_json, export, lambda render: render.journal_export)
+
+
 @app.command()
-def doctor(*, offline: Offline = False, as_json: AsJson = False) -> None:
+def doctor(
+    *,
+    record: Annotated[
+        str | None, typer.Option("--record", help="Write what the probes read here, nameless.", metavar="FILE")
+    ] = None,
+    offline: Offline = False,
+    as_json: AsJson = False,
+) -> None:
     """Try each thing that must work, and give advice."""
     from deploy.commands.doctor import doctor as command
+    from deploy.commands.machines import record_this
 
+    if record is not None:
+        _serve("doctor", as_json, lambda world: record_this(world, record), lambda render: render.recorded)
     _serve("doctor", as_json, command, lambda render: render.doctor, offline=offline)
 
 
@@ -231,7 +382,7 @@ def main() -> int:
     """Run one command and give its exit code. Every way out is a sentence, never a traceback."""
     from deploy.edge import guarded
 
-    if len(sys.argv) == 1 and sys.stdin.isatty() and sys.stdout.isatty():
+    if len(sys.argv) == 1 and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         from tui.app import main as open_interface
 
         return guarded(open_interface)
@@ -239,12 +390,16 @@ def main() -> int:
 
 
 def _parse_and_run() -> int:
-    arguments = sys.argv[1:] or ["--help"]
+    """Run the parser without its own handling of Ctrl-C and closed pipes, which has neither words nor JSON."""
+    command = typer.main.get_command(app)
     try:
-        status = app(args=arguments, prog_name="landfast", standalone_mode=False)
+        with command.make_context("landfast", sys.argv[1:] or ["--help"]) as context:
+            command.invoke(context)
+    except typer.Exit as left:
+        return left.exit_code
     except _REFUSED_ARGUMENTS as error:
         raise UsageError(error.format_message(), hint="Run `landfast --help`, or `landfast COMMAND --help`.") from error
-    return status if isinstance(status, int) else ExitCode.DONE
+    return ExitCode.DONE
 
 
 _REFUSED_ARGUMENTS: Final[Any] = typer.BadParameter.__mro__[2]
@@ -258,20 +413,21 @@ def _serve(
     renderer: Callable[[Any], Callable[[T], None]],
     *,
     offline: bool = False,
+    machine: str | None = None,
 ) -> None:
     from deploy import edge
 
-    _leave(edge.serve(name, work, None if as_json else renderer, offline=offline))
+    _leave(edge.serve(name, work, None if as_json else renderer, offline=offline, machine=machine))
 
 
 def _leave(code: int) -> None:
     raise typer.Exit(code)
 
 
-def _workload(context_tokens: int, min_decode_tok_s: float = 0.0) -> Any:
+def _workload(context_tokens: int, min_decode_tok_s: float = 0.0, **wanted: Any) -> Any:
     from deploy.fit.fit import Workload
 
-    return Workload(context_tokens=context_tokens, min_decode_tok_s=min_decode_tok_s)
+    return Workload(context_tokens=context_tokens, min_decode_tok_s=min_decode_tok_s, **wanted)
 
 
 def _sampling(temperature: float, seed: int | None) -> Any:

@@ -4,17 +4,21 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import msgspec
 
 from deploy.commands.context import Context, real_context
-from deploy.engine.protocol import ChatMessage, Done, Event, Sampling, Stats, Text
-from deploy.errors import Interrupted, LandfastError, NotFound, PipeClosed, UsageError
+from deploy.engine.protocol import ChatMessage, Done, Event, Sampling, SealReport, Stats, Text
+from deploy.errors import EngineFailed, ExitCode, Interrupted, LandfastError, NotFound, PipeClosed, UsageError
 from deploy.fit.fit import Workload, gigabytes
-from deploy.results import Result, failure
+from deploy.results import SIMULATED, Problem, Result, failure, simulation_warning
 from deploy.terminal import Reporter, say, say_messages, say_problem
+
+if TYPE_CHECKING:
+    from deploy.commands.chat import Conversation
+    from deploy.engine.client import Session
 
 T = TypeVar("T")
 
@@ -27,6 +31,7 @@ class Asking:
     max_tokens: int
     sampling: Sampling
     workload: Workload
+    unsealed: bool = False
 
 
 class ChatData(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +41,7 @@ class ChatData(msgspec.Struct, frozen=True, kw_only=True):
     turns: tuple[ChatMessage, ...]
     stats: tuple[Stats, ...]
     """One for each answer."""
+    seal: SealReport
 
 
 def guarded(work: Callable[[], int]) -> int:
@@ -61,11 +67,17 @@ def serve(
     renderer: Callable[[Any], Callable[[T], None]] | None,
     *,
     offline: bool = False,
+    unsealed: bool = False,
+    machine: str | None = None,
 ) -> int:
-    """Call a command and print its result: as prose by a function of `render`, or as JSON where there is none."""
+    """Call a command and print its result: as prose by a function of `render`, or as JSON where there is none.
+
+    With a machine from the library or a file the command works as if on that one, and says so loudly.
+    """
     with Reporter() as report:
         try:
-            result: Result[Any] = work(real_context(report, offline=offline))
+            world = real_context(report, offline=offline, unsealed=unsealed)
+            result: Result[Any] = work(world) if machine is None else _simulated(work, world, machine)
         except LandfastError as error:
             result = failure(name, error)
         except KeyboardInterrupt:
@@ -75,11 +87,18 @@ def serve(
     return emit(result, renderer)
 
 
+def _simulated(work: Callable[[Context], Result[T]], world: Context, machine: str) -> Result[T]:
+    from deploy.commands.machines import as_if_on
+
+    result = work(as_if_on(world, machine))
+    return msgspec.structs.replace(result, messages=(simulation_warning(machine), *result.messages))
+
+
 def emit(result: Result[Any], renderer: Callable[[Any], Callable[[Any], None]] | None) -> int:
     """Print a result and give its exit code."""
     try:
         return _emit(result, renderer)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # rich ends the process where its reader has gone
         return _without_reader()
 
 
@@ -90,6 +109,8 @@ def _emit(result: Result[Any], renderer: Callable[[Any], Callable[[Any], None]] 
     if result.data is not None:
         from deploy import render
 
+        if any(message.text.startswith(SIMULATED) for message in result.messages):
+            render.banner(f"{SIMULATED} MACHINE")
         renderer(render)(result.data)
         sys.stdout.flush()
     say_messages(result.messages)
@@ -152,7 +173,9 @@ def run(words: list[str], options: Asking, *, yes: bool, as_json: bool) -> int:
         )
         return command(world, request, lambda event: wrote(event, world))
 
-    code = serve("run", work, None if as_json else lambda _: lambda data: _after_answer(wrote, data))
+    code = serve(
+        "run", work, None if as_json else lambda _: lambda data: _after_answer(wrote, data), unsealed=options.unsealed
+    )
     wrote.end_line()
     return code
 
@@ -164,7 +187,7 @@ def chat(model: str | None, options: Asking, *, yes: bool, as_json: bool) -> int
         _ensure_installed(world, model, options.workload, yes=yes)
         return _converse(world, model, options, quiet=as_json)
 
-    return serve("chat", work, None if as_json else lambda _: lambda _data: None)
+    return serve("chat", work, None if as_json else lambda _: lambda _data: None, unsealed=options.unsealed)
 
 
 class _Writer:
@@ -267,6 +290,18 @@ def _ensure_installed(world: Context, model: str | None, workload: Workload, *, 
         say(f"Installed {result.data.installed.id}. {result.data.reason}")
 
 
+@dataclass(slots=True)
+class _Talk:
+    """A conversation at the command line, which goes on when its engine dies."""
+
+    world: Context
+    conversation: "Conversation"
+    reopen: "Callable[[], Session]"
+    quiet: bool
+    stats: list[Stats] = field(default_factory=list)
+    failures: list[Problem] = field(default_factory=list)
+
+
 def _converse(world: Context, model: str | None, options: Asking, *, quiet: bool) -> Result[ChatData]:
     from deploy.commands.chat import Conversation
     from deploy.commands.session import open_model
@@ -274,43 +309,72 @@ def _converse(world: Context, model: str | None, options: Asking, *, quiet: bool
     opened = open_model(world, model, options.workload)
     if isinstance(world.report, Reporter):
         world.report.clear()
-    stats: list[Stats] = []
     conversation = Conversation(
         opened.session, system=options.system, sampling=options.sampling, max_tokens=options.max_tokens
     )
+    talk = _Talk(world, conversation, lambda: open_model(world, model, options.workload).session, quiet)
+    for sentence in opened.warnings:
+        say(f"Warning: {sentence}")
     try:
         if not quiet:
             say(f"{opened.plan.name}. {opened.why} Type a message; /new begins anew, /bye or Ctrl-D ends.")
-        _turns(world, conversation, stats, quiet=quiet)
+        _turns(talk)
     finally:
-        opened.session.close()
-    return Result(command="chat", data=ChatData(model=opened.plan.id, turns=conversation.turns, stats=tuple(stats)))
+        conversation.session.close()
+    data = ChatData(
+        model=opened.plan.id,
+        turns=conversation.turns,
+        stats=tuple(talk.stats),
+        seal=conversation.session.ready.seal,
+    )
+    return Result(
+        command="chat",
+        status="partial" if talk.failures else "success",
+        data=data,
+        errors=tuple(talk.failures) if quiet else (),  # else they were told when they happened
+        exit_code=EngineFailed.exit_code if talk.failures else ExitCode.DONE,
+    )
 
 
-def _turns(world: Context, conversation: Any, stats: list[Stats], *, quiet: bool) -> None:
+def _turns(talk: _Talk) -> None:
     while (line := _next_line()) is not None:
         if line in {"/bye", "/exit", "/quit"}:
             return
         if line == "/new":
-            conversation.forget()
+            talk.conversation.forget()
             say("A new conversation.")
         elif line:
-            _one_turn(world, conversation, line, stats, quiet=quiet)
+            _one_turn(talk, line)
 
 
-def _one_turn(world: Context, conversation: Any, line: str, stats: list[Stats], *, quiet: bool) -> None:
-    wrote = _Writer(None if quiet else sys.stdout.write)
+def _one_turn(talk: _Talk, line: str) -> None:
+    wrote = _Writer(None if talk.quiet else sys.stdout.write)
     try:
-        for event in conversation.say(line):
-            wrote(event, world)
+        for event in talk.conversation.say(line):
+            wrote(event, talk.world)
             if isinstance(event, Done):
-                stats.append(event.stats)
+                talk.stats.append(event.stats)
                 wrote.end_line()
-                if not quiet:
+                if not talk.quiet:
                     say(f"({event.stats.answer_tokens} tokens, ✓ {event.stats.decode_tok_s:.0f} tok/s)")
     except KeyboardInterrupt:
         wrote.end_line()
         say("Stopped. Ctrl-D ends the chat.")
+    except EngineFailed as error:
+        wrote.end_line()
+        _go_on(talk, error)
+
+
+def _go_on(talk: _Talk, error: EngineFailed) -> None:
+    """Tell what happened; where the engine died, load the model again, with all that was said before."""
+    problem = Problem(error.code, error.message, error.hint)
+    talk.failures.append(problem)
+    if not talk.quiet:
+        say_problem(problem)
+    if talk.conversation.session.ended:
+        talk.conversation.session.close()
+        talk.conversation.continue_with(talk.reopen())
+        say("The model is loaded again. The last message was not kept.")
 
 
 def _next_line() -> str | None:

@@ -13,6 +13,7 @@ LandfastError              message, hint, stable code, exit code
 ├── NotEnoughMemory        memory now
 ├── NotWritable            a place that must be written cannot be
 ├── EngineFailed           the engine refused, stopped or died
+├── NotSealed              the engine is not shut in as promised
 ├── Interrupted            the user stopped it
 └── PipeClosed             the reader of our output went away
 """
@@ -38,6 +39,7 @@ class ExitCode(IntEnum):
     INVALID_MODEL = 11, "The file is not a model that the engine may load."
     INCOMPLETE = 12, "The file ends before its contents do."
     NOT_WRITABLE = 13, "A place that must be written cannot be written."
+    NOT_SEALED = 14, "The engine is not shut in as it should be."
     INTERRUPTED = 130, "Stopped by the user."
     PIPE_CLOSED = 141, "The program that read our output went away."
 
@@ -147,6 +149,13 @@ class EngineFailed(LandfastError):
 
     code = "engine"
     exit_code = ExitCode.ENGINE
+
+
+class NotSealed(LandfastError):
+    """An audit found a way out of the engine process."""
+
+    code = "not-sealed"
+    exit_code = ExitCode.NOT_SEALED
 
 
 class Interrupted(LandfastError):

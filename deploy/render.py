@@ -1,10 +1,14 @@
 """Results as text for people. Nothing is computed here that a result does not hold."""
 
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from deploy.commands.audit import AuditData, Findings, VerifiedData
 from deploy.commands.doctor import DoctorData
 from deploy.commands.install import InstallData
+from deploy.commands.journal import ExportData
+from deploy.commands.machines import LibraryData, RecordData
 from deploy.commands.models import ListData, RemoveData, ShowData, VerifyData
 from deploy.commands.plan import PlanData
 from deploy.commands.profile import ProfileData
@@ -14,6 +18,7 @@ from deploy.commands.version import VersionData
 from deploy.fit.fit import Fit, gigabytes
 from deploy.fit.memory import MemoryPlan
 from deploy.fit.rank import Ranked
+from deploy.journal import Verdict
 from deploy.terminal import out
 from profiles.machine import Accelerator, Fact, Machine, Unknown
 
@@ -23,19 +28,42 @@ if TYPE_CHECKING:
 RUNNERS_UP: Final = 7
 EXAMPLES: Final = 3
 MARKS: Final = {"ok": "✓ ok", "warning": "! look", "failed": "✗ failed"}
+SEALS: Final = {
+    "full": "files and system calls are shut off",
+    "two-stage": "system calls are shut off, files once the model is in memory",
+    "none": "nothing is shut off",
+}
 REFUSALS: Final = {
     "too-large": "too large for the memory",
     "too-slow": "slower than asked",
     "not-for-chat": "not trained to answer",
+    "unsuited": "not made for what was asked for",
+    "policy": "forbidden by the policy",
     "fits": "would fit, but cannot be had from here now",
 }
+
+
+def banner(text: str) -> None:
+    """A mark that nobody overlooks."""
+    _line(f"=== {text} ===", style="bold reverse")
+
+
+def library(data: LibraryData) -> None:
+    """The reference machines."""
+    table = _table("Machine", "What it is", "For a model")
+    for entry in data.machines:
+        table.add_row(entry.name, entry.title, entry.memory)
+    out().print(table)
+
+
+def recorded(data: RecordData) -> None:
+    """Where the recording is."""
+    _line(f"✓ {data.path} holds what the probes read here ({data.size_bytes:,} bytes).")
 
 
 def profile(data: ProfileData) -> None:
     """One screen: what matters for models first."""
     machine = data.machine
-    if machine.simulated:
-        out().print("SIMULATED: this machine was read from a file.\n")
     rows = [
         ("Processor", _processor(machine)),
         ("Memory", f"{_size(machine.memory.total_bytes)}, {_size(machine.memory.available_bytes)} available"),
@@ -68,6 +96,10 @@ def select(data: SelectData) -> None:
         out().print("\nRefused")
         for verdict, count in refused.most_common():
             _line(f"  {count:4} {REFUSALS[verdict]}{_examples(data, verdict)}")
+    if data.advice is not None:
+        out().print(f"\nWhat would bring {data.advice.name}")
+        for change in data.advice.changes:
+            _line(f"  {change.sentence}")
     if ranking.chosen is not None and ranking.chosen.obtain != "installed":
         out().print("\nNext: landfast install")
 
@@ -78,6 +110,8 @@ def plan(data: PlanData) -> None:
     _line(f"{mark} {data.name}")
     _line(f"  {data.reason}\n")
     _memory(data.memory)
+    for change in data.advice:
+        _line(f"  {change.sentence}")
     out().print()
     for label, speed in (("writes", data.speed.decode_tok_s), ("reads", data.speed.prefill_tok_s)):
         _line(f"  {label} {_rate(speed)}: {speed.source}")
@@ -161,6 +195,34 @@ def remove(data: RemoveData) -> None:
     _line(f"✓ {data.id} is removed, {gigabytes(data.freed_bytes)} freed.")
 
 
+def audit(data: AuditData) -> None:
+    """What was tried, what was seen, what is not covered, and where the report lies."""
+    _findings(data.findings)
+    out().print()
+    _line(f"Report: {data.report}", style="bold")
+    _line(f"  Signed with the key {data.signed_by}")
+
+
+def audit_verify(data: VerifiedData) -> None:
+    """A report, as it was signed."""
+    _line(f"✓ {data.report} is as it was signed with the key {data.signed_by}.", style="bold")
+    _findings(data.findings)
+
+
+def journal_verify(data: Verdict) -> None:
+    """Whether the chain holds, and what to note for the next time."""
+    _line(f"{'✓' if data.whole else '✗'} {data.lines} lines, {data.checkpoints} signed checkpoints.", style="bold")
+    _line(f"  {data.after_checkpoint} lines stand after the last checkpoint and are not signed yet.")
+    if data.whole and data.lines:
+        _line(f"  Note this elsewhere, to find later whether lines were taken away: {data.lines}:{data.head}")
+
+
+def journal_export(data: ExportData) -> None:
+    """Plain JSON lines, however wide."""
+    for line in data.lines:
+        sys.stdout.write(bytes(line).decode() + "\n")
+
+
 def doctor(data: DoctorData) -> None:
     """A page that can be pasted into a bug report."""
     version(data.version)
@@ -178,6 +240,28 @@ def version(data: VersionData) -> None:
         f"landfast {data.landfast} · {data.engine} · catalogue of {data.catalogue_dated} "
         f"with {data.catalogue_models} models · Python {data.python}"
     )
+
+
+def _findings(found: Findings) -> None:
+    opened = [attempt for attempt in found.working if attempt.open]
+    worked = sum(attempt.open for attempt in found.control)
+    _line(f"{'✓ The seal holds' if found.holds else '✗ The seal does not hold'}: {SEALS[found.seal.level]}.")
+    _line(f"  {len(found.working)} attacks from inside: {len(opened)} worked. Without the seal {worked} work here.")
+    for attempt in opened:
+        _line(f"    ✗ {attempt.name}: {attempt.what}")
+    _line(f"  Planted listeners received: {', '.join(found.received) or 'nothing'}.")
+    while_loading = [attempt.name for attempt in found.while_loading if attempt.open]
+    _line(f"  While a model is being read there work: {', '.join(while_loading) or 'none'}.")
+    if found.question is not None:
+        _line(f"  {found.question.model} answered sealed, with {found.question.answer_tokens} tokens.")
+    _line(f"  {len(found.calls_allowed)} system calls are left to it.")
+    out().print()
+    _print_pairs([(f"  {'✓' if finding.ok else '✗'} {finding.name}", finding.value) for finding in found.outside])
+    for note in found.seal.notes:
+        _line(f"  ! {note}")
+    out().print("\nNot covered")
+    for sentence in found.not_covered:
+        _line(f"  - {sentence}")
 
 
 def _chosen(choice: Ranked) -> None:
@@ -200,7 +284,12 @@ def _memory(memory: MemoryPlan) -> None:
     table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
     for term in memory.terms:
         table.add_row(f"  {term.name}", f"{term.provenance.mark} {gigabytes(term.bytes)}", term.how)
-    table.add_row("  together", f"{memory.provenance.mark} {gigabytes(memory.peak_bytes)}", "")
+    mark = memory.provenance.mark
+    reclaimable = memory.peak_bytes - memory.hard_bytes
+    table.add_row("  hard", f"{mark} {gigabytes(memory.hard_bytes)}", "must stay in memory")
+    if reclaimable:
+        table.add_row("  reclaimable", f"{mark} {gigabytes(reclaimable)}", "mapped weights, read again when taken back")
+    table.add_row("  peak", f"{mark} {gigabytes(memory.peak_bytes)}", "what must be free for the promised speed")
     out().print(table)
 
 

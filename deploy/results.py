@@ -7,6 +7,8 @@ import msgspec
 from deploy.errors import ExitCode, LandfastError
 
 SCHEMA: Final = "landfast.result/1"
+SIMULATED: Final = "SIMULATED"
+"""How the message begins that marks a result as one for another machine."""
 
 T = TypeVar("T")
 
@@ -58,3 +60,8 @@ def info(text: str) -> Message:
 def warning(text: str) -> Message:
     """A sentence that should be read."""
     return Message("warning", text)
+
+
+def simulation_warning(machine: str) -> Message:
+    """The mark of a result that was worked out for another machine."""
+    return warning(f"{SIMULATED}: these figures are for {machine}, not for this machine.")

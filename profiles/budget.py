@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from profiles.engine_view import as_engine_sees, counterparts
-from profiles.machine import Accelerator, EngineDevice, Fact, Machine, Unknown, Vendor
+from profiles.machine import NOT_ASKED, Accelerator, EngineDevice, Fact, Machine, Unknown, Vendor
 
 HOST: Final = "host memory"
 MIB: Final = 1 << 20
@@ -57,6 +57,10 @@ class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """What a model may take now; 0 where it is not known what is free."""
     shared_bytes: int = 0
     """Of the budget, what stands in the host's memory too: taking it takes it from the host's pool."""
+    bandwidth_bytes_s: Fact[float] = NOT_ASKED
+    """Peak rate of this memory, where a source states it."""
+    compute_flops: Fact[float] = NOT_ASKED
+    """Peak rate of what computes on it, where a source states it."""
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +116,10 @@ def host_pool(machine: Machine) -> Pool:
     total = min(totals, key=lambda fact: fact.known or 0, default=machine.memory.total_bytes)
     left = [max(0, c.available.known - c.reserve_bytes) for c in ceilings if c.available.known is not None]
     reserve_reason = "Kept for the system and other programs: 10 % of the memory in force, 128 MiB to 2 GiB."
-    return _pool(None, total, tightest, min(left, default=0), reserve_reason)
+    pool = _pool(None, total, tightest, min(left, default=0), reserve_reason)
+    return msgspec.structs.replace(
+        pool, bandwidth_bytes_s=machine.memory.bandwidth_bytes_s, compute_flops=machine.cpu.compute_flops
+    )
 
 
 def _pool(device: int | None, total: Fact[int], free: _Ceiling, left: int, reserve_reason: str) -> Pool:
@@ -204,7 +211,7 @@ def _accelerator_pool(device: Accelerator, index: int) -> Pool:
     left = max(0, (device.free_bytes.known or 0) - reserve)
     ceiling = _Ceiling(device.name, device.total_bytes, device.free_bytes)
     reason = "Kept for the driver and other programs: 5 % of the device's memory, at least 256 MiB."
-    return _pool(index, device.total_bytes, ceiling, left, reason)
+    return _with_rates(_pool(index, device.total_bytes, ceiling, left, reason), device)
 
 
 def _shared_pool(device: Accelerator, index: int, host: Pool) -> Pool:
@@ -216,7 +223,14 @@ def _shared_pool(device: Accelerator, index: int, host: Pool) -> Pool:
     ceiling = _Ceiling(device.name, device.total_bytes, device.free_bytes)
     reason = "Kept for the screen and the driver, and what the host's own budget does not give."
     pool = _pool(index, device.total_bytes, ceiling, own + shared, reason)
-    return msgspec.structs.replace(pool, shared_bytes=shared)
+    return _with_rates(msgspec.structs.replace(pool, shared_bytes=shared), device)
+
+
+def _with_rates(pool: Pool, device: Accelerator) -> Pool:
+    """Add what a source states of the device's speed."""
+    return msgspec.structs.replace(
+        pool, bandwidth_bytes_s=device.memory_bandwidth_bytes_s, compute_flops=device.compute_flops
+    )
 
 
 def choose_threads(machine: Machine) -> tuple[int, str]:
