@@ -3,12 +3,13 @@
 import os
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
 import typer
 
 from deploy.cli_bundle import bundle_app, keys_app, models_adopt, models_gc, size_of
-from deploy.cli_choose import ContextTokens, catalog_app, compare, policy_app
+from deploy.cli_choose import catalog_app, compare, policy_app
+from deploy.cli_common import AsJson, ContextTokens, MinSpeed, Offline, OtherMachine, Yes, serve
 from deploy.errors import ExitCode, UsageError
 from deploy.results import Result
 
@@ -37,15 +38,6 @@ app.add_typer(audit_app, name="audit", invoke_without_command=True)
 journal_app = typer.Typer(help="Check or hand on the record of what ran.", rich_markup_mode=None)
 app.add_typer(journal_app, name="journal")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON envelope on standard output.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Do not touch the network.")]
-MinSpeed = Annotated[
-    float, typer.Option("--min-speed", min=0, help="Slowest writing that will do.", metavar="TOKENS_PER_SECOND")
-]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-OtherMachine = Annotated[
-    str | None, typer.Option("--machine", help="As if on this one: a library name or a recording.", metavar="NAME|FILE")
-]
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Model id, id:QUANT, or a GGUF file.")]
 System = Annotated[str | None, typer.Option("--system", help="System prompt.")]
 MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer.", metavar="TOKENS")]
@@ -414,10 +406,10 @@ def _serve(
     *,
     offline: bool = False,
     machine: str | None = None,
-) -> None:
-    from deploy import edge
+) -> NoReturn:
+    from deploy.edge import Setting
 
-    _leave(edge.serve(name, work, None if as_json else renderer, offline=offline, machine=machine))
+    serve(name, as_json, work, renderer, Setting(offline=offline, machine=machine))
 
 
 def _leave(code: int) -> None:

@@ -1,10 +1,11 @@
 """The command line of bundles, keys, and what is done with models that are here already."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import typer
 
+from deploy.cli_common import AsJson, Yes, rendered_by, serve
 from deploy.errors import UsageError
 from deploy.results import Result
 
@@ -13,9 +14,8 @@ T = TypeVar("T")
 bundle_app = typer.Typer(help="Make and inspect bundles for hosts without internet.", rich_markup_mode=None)
 keys_app = typer.Typer(help="List, export and trust the keys that sign bundles.", rich_markup_mode=None)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON envelope on standard output.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
+RENDER: Final = "deploy.render_store"
 UNITS: Final = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 DEFAULT_PART: Final = "4GB"
 SMALLEST_PART_BYTES: Final = 10**6
@@ -164,18 +164,12 @@ def _serve(
     as_json: bool,  # noqa: FBT001 - passed on from an option
     work: Callable[[Any], Result[T]],
     renderer: Callable[[Any], Callable[[T], None]],
-) -> None:
-    from deploy import edge
+) -> NoReturn:
+    from deploy.edge import Setting
 
-    raise typer.Exit(edge.serve(name, work, None if as_json else lambda _: _rendered(renderer), offline=True))
-
-
-def _rendered(renderer: Callable[[Any], Callable[[T], None]]) -> Callable[[T], None]:
-    from deploy import render_store
-
-    return renderer(render_store)
+    serve(name, as_json, work, rendered_by(RENDER, renderer), Setting(offline=True))
 
 
 def _shown(renderer: Callable[[Any], Callable[[T], None]], data: T) -> None:
     """Show on the way to a question what the question is about."""
-    _rendered(renderer)(data)
+    rendered_by(RENDER, renderer)(None)(data)

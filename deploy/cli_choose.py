@@ -1,28 +1,15 @@
 """The command line of what a model is chosen by: the catalogue, the policy, and two models side by side."""
 
-import re
 from collections.abc import Callable
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from typer.core import TyperGroup
 
+from deploy.cli_common import AsJson, ContextTokens, rendered_by, serve
 from deploy.results import Result
 
 T = TypeVar("T")
-
-LEAST_CONTEXT: Final = 256
-THOUSANDS: Final = {"": 1, "K": 1024, "M": 1024**2}
-_TOKENS: Final = re.compile(r"(\d+(?:\.\d+)?)([KM]?)")
-
-
-def tokens(text: str) -> int:
-    """A number of tokens: 32768 or 32k. Raises typer.BadParameter."""
-    found = _TOKENS.fullmatch(str(text).strip().replace(",", "").upper())
-    count = int(float(found[1]) * THOUSANDS[found[2]]) if found else 0
-    if count < LEAST_CONTEXT:
-        raise typer.BadParameter(f"{text!r} is not a context of {LEAST_CONTEXT} tokens or more, such as 8192 or 32k.")
-    return count
 
 
 class SearchUnlessNamed(TyperGroup):
@@ -39,14 +26,6 @@ catalog_app = typer.Typer(
     cls=SearchUnlessNamed, help="Search the catalogue of models, or bring in a newer one.", rich_markup_mode=None
 )
 policy_app = typer.Typer(help="Show the rules in force, or what a change of them would hit.", rich_markup_mode=None)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON envelope on standard output.")]
-ContextTokens = Annotated[
-    int,
-    typer.Option(
-        "--context", parser=tokens, help="Context in tokens, such as 32k: prompt and answer.", metavar="TOKENS"
-    ),
-]
 
 
 @catalog_app.command("search")
@@ -134,13 +113,7 @@ def _serve(
     renderer: Callable[[Any], Callable[[T], None]],
     *,
     offline: bool = True,
-) -> None:
-    from deploy import edge
+) -> NoReturn:
+    from deploy.edge import Setting
 
-    raise typer.Exit(edge.serve(name, work, None if as_json else lambda _: _rendered(renderer), offline=offline))
-
-
-def _rendered(renderer: Callable[[Any], Callable[[T], None]]) -> Callable[[T], None]:
-    from deploy import render_choose
-
-    return renderer(render_choose)
+    serve(name, as_json, work, rendered_by("deploy.render_choose", renderer), Setting(offline=offline))

@@ -34,6 +34,16 @@ class Asking:
     unsealed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """In what world a command works."""
+
+    offline: bool = False
+    unsealed: bool = False
+    machine: str | None = None
+    """Work as if on this machine of the library or of a file, and say so loudly."""
+
+
 class ChatData(msgspec.Struct, frozen=True, kw_only=True):
     """A conversation that is over."""
 
@@ -65,19 +75,12 @@ def serve(
     name: str,
     work: Callable[[Context], Result[T]],
     renderer: Callable[[Any], Callable[[T], None]] | None,
-    *,
-    offline: bool = False,
-    unsealed: bool = False,
-    machine: str | None = None,
+    setting: Setting,
 ) -> int:
-    """Call a command and print its result: as prose by a function of `render`, or as JSON where there is none.
-
-    With a machine from the library or a file the command works as if on that one, and says so loudly.
-    """
+    """Call a command and print its result: as prose by a function of `render`, or as JSON where there is none."""
     with Reporter() as report:
         try:
-            world = real_context(report, offline=offline, unsealed=unsealed)
-            result: Result[Any] = work(world) if machine is None else _simulated(work, world, machine)
+            result: Result[Any] = _in_setting(work, report, setting)
         except LandfastError as error:
             result = failure(name, error)
         except KeyboardInterrupt:
@@ -87,11 +90,14 @@ def serve(
     return emit(result, renderer)
 
 
-def _simulated(work: Callable[[Context], Result[T]], world: Context, machine: str) -> Result[T]:
+def _in_setting(work: Callable[[Context], Result[T]], report: Reporter, setting: Setting) -> Result[T]:
+    world = real_context(report, offline=setting.offline, unsealed=setting.unsealed)
+    if setting.machine is None:
+        return work(world)
     from deploy.commands.machines import as_if_on
 
-    result = work(as_if_on(world, machine))
-    return msgspec.structs.replace(result, messages=(simulation_warning(machine), *result.messages))
+    result = work(as_if_on(world, setting.machine))
+    return msgspec.structs.replace(result, messages=(simulation_warning(setting.machine), *result.messages))
 
 
 def emit(result: Result[Any], renderer: Callable[[Any], Callable[[Any], None]] | None) -> int:
@@ -174,7 +180,10 @@ def run(words: list[str], options: Asking, *, yes: bool, as_json: bool) -> int:
         return command(world, request, lambda event: wrote(event, world))
 
     code = serve(
-        "run", work, None if as_json else lambda _: lambda data: _after_answer(wrote, data), unsealed=options.unsealed
+        "run",
+        work,
+        None if as_json else lambda _: lambda data: _after_answer(wrote, data),
+        Setting(unsealed=options.unsealed),
     )
     wrote.end_line()
     return code
@@ -187,7 +196,7 @@ def chat(model: str | None, options: Asking, *, yes: bool, as_json: bool) -> int
         _ensure_installed(world, model, options.workload, yes=yes)
         return _converse(world, model, options, quiet=as_json)
 
-    return serve("chat", work, None if as_json else lambda _: lambda _data: None, unsealed=options.unsealed)
+    return serve("chat", work, None if as_json else lambda _: lambda _data: None, Setting(unsealed=options.unsealed))
 
 
 class _Writer:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from deploy.cli_choose import tokens
+from deploy.cli_common import tokens
 from tests.support.cli import Landfast, refused
 
 

@@ -15,6 +15,8 @@ def main() -> None:
     sys.stdout.flush()
     for turn in itertools.count():
         install(store, ODD if turn % 2 else EVEN)
+        sys.stdout.write("installed\n")
+        sys.stdout.flush()
         if turn % 5 == 4:
             store.remove(KEY)
 

@@ -204,13 +204,10 @@ def _cut_off(_: Path) -> None:
 
 def test_kill_at_random_points_leaves_old_or_new(tmp_path: Path) -> None:
     """Forty times a process that installs and removes without end is killed with signal 9 at a random moment."""
-    begun_s = time.monotonic()
-    install(Store(tmp_path / "stopwatch"), EVEN)
-    install_s = time.monotonic() - begun_s
     store = Store(tmp_path / "store")
     seen: list[dict[str, bytes] | None] = []
-    for _ in range(KILLS):
-        _run_and_kill(store.root, random.uniform(0.0, 3 * install_s))  # noqa: S311 - no secret
+    for number in range(KILLS):
+        _run_and_kill(store.root, number % 3, random.uniform(0.0, 0.06))  # noqa: S311 - no secret
         seen.append(loaded(store))
         assert seen[-1] in (None, EVEN, ODD)
         assert store.damaged() == ()
@@ -226,12 +223,14 @@ def test_kill_at_random_points_leaves_old_or_new(tmp_path: Path) -> None:
     assert store.staged_bytes() == 0
 
 
-def _run_and_kill(root: Path, after_s: float) -> None:
-    """Let the endless installer work for a moment."""
+def _run_and_kill(root: Path, installs: int, after_s: float) -> None:
+    """Let the endless installer finish so many installs, and then work for a moment."""
     command = [sys.executable, "-m", "tests.deploy.store.forever", str(root)]
     with subprocess.Popen(command, cwd=ROOM, stdout=subprocess.PIPE) as child:
         assert child.stdout
         assert child.stdout.readline() == b"ready\n"
+        for _ in range(installs):
+            assert child.stdout.readline() == b"installed\n"
         time.sleep(after_s)
         assert child.poll() is None
         child.kill()
