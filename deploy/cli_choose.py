@@ -43,7 +43,7 @@ def catalog_search(
     from deploy.commands.catalog import CatalogFilter, find
 
     wanted = CatalogFilter(words=tuple(words or ()), family=family, publisher=publisher, licence=licence)
-    _serve("catalog", as_json, lambda world: find(world, wanted), lambda render: render.catalog)
+    _serve("catalog search", as_json, lambda world: find(world, wanted), lambda render: render.catalog)
 
 
 @catalog_app.command("update")

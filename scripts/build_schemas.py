@@ -39,7 +39,7 @@ RESULTS: Final[dict[str, Any]] = {
     "audit-verify": Result[audit.VerifiedData],
     "bundle-create": Result[bundle.CreateData],
     "bundle-inspect": Result[bundle.InspectData],
-    "catalog": Result[catalog.CatalogData],
+    "catalog-search": Result[catalog.CatalogData],
     "catalog-update": Result[catalog.UpdateData],
     "chat": Result[ChatData],
     "compare": Result[compare.CompareData],

@@ -85,7 +85,7 @@ def find(context: Context, wanted: CatalogFilter) -> Result[CatalogData]:
         models=tuple(_listed(context, model) for model in models),
         left_out=left_out,
     )
-    return Result(command="catalog", data=data)
+    return Result(command="catalog search", data=data)
 
 
 def update(context: Context, file: str, key: str | None) -> Result[UpdateData]:

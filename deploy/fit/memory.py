@@ -12,7 +12,7 @@ from profiles.machine import Provenance
 
 CELL_STEP: Final = 256
 """llama.cpp rounds the cells of a cache, and the whole context, up to this."""
-PROCESS_BYTES: Final = 70 << 20
+PROCESS_BYTES: Final = 58 << 20
 """Python, the engine's code and its graphs, without a vocabulary: measured by scripts/bench/memory.py, rounded up."""
 TOKEN_BYTES: Final = 160
 MERGED_TOKEN_BYTES: Final = 300

@@ -9,6 +9,7 @@ files of full shape into WORK_DIR, loads each through the product's own engine p
 
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -22,11 +23,16 @@ from deploy.catalog import loader
 from deploy.catalog.model import Artifact, Model
 from deploy.engine.client import LlamaEngine
 from deploy.engine.protocol import Done, Generate, LoadPlan, Sampling
+from deploy.errors import EngineFailed
 from deploy.fit.memory import MemoryPlan, plan_memory, plan_memory_rehearsed
 from deploy.gguf.check import inspect
 from scripts.bench.report import table, write_section
 
 CONTEXTS: Final = (4096, 32768)
+LETTERS: Final = "qxzjkvwp"
+"""Text that tokenizers hardly join."""
+FILLINGS: Final = 8
+FULL_ENOUGH: Final = 0.97
 MOST_ABOVE_DRY: Final = 0.02
 MOST_ABOVE_REAL: Final = 0.05
 ENGINE_TERMS: Final = frozenset({"weights", "context", "compute buffer", "output buffer"})
@@ -216,18 +222,23 @@ def _loaded(path: Path, plan: LoadPlan) -> Loaded:
 
 def _filled(session: Any, context_tokens: int) -> int:
     """Fill the context but for a few tokens, draw two, and say what was resident at most."""
-    prompt = "".join(chr(97 + number % 26) for number in range(context_tokens - 8))
-    shorter = prompt
-    while True:
+    words, peak = context_tokens - 8, 0
+    for _ in range(FILLINGS):
+        text = "".join(LETTERS[number % len(LETTERS)] for number in range(words))
         try:
-            events = list(session.generate(Generate(prompt=shorter, max_tokens=2, sampling=Sampling(temperature=0))))
-        except Exception as error:
-            if "tokens and the context" not in str(error):
+            events = list(session.generate(Generate(prompt=text, max_tokens=2, sampling=Sampling(temperature=0))))
+        except EngineFailed as error:
+            said = re.search(r"The prompt has ([\d,]+) tokens", error.message)
+            if said is None:
                 raise
-            shorter = shorter[: len(shorter) * 3 // 4]
+            words = words * (context_tokens - 8) // int(said[1].replace(",", ""))
             continue
         done = next(event for event in events if isinstance(event, Done))
-        return int(done.stats.peak_memory_bytes)
+        peak = done.stats.peak_memory_bytes
+        if done.stats.prompt_tokens >= FULL_ENOUGH * context_tokens:
+            return int(peak)
+        words = words * (context_tokens - 8) // done.stats.prompt_tokens
+    raise SystemExit("no text fills the context")
 
 
 def _loaded_text(found: Sequence[Loaded]) -> str:

@@ -28,10 +28,10 @@ def test_what_is_no_context_is_refused(text: str) -> None:
 
 def test_a_search_needs_no_verb(landfast: Landfast) -> None:
     """Words, filters alone, and nothing at all are searches; `update` is not."""
-    found = landfast.json("catalog", "qwen3", "coder", "--json", schema="catalog")
+    found = landfast.json("catalog", "qwen3", "coder", "--json", schema="catalog-search")
     assert found["data"]["models"]
     assert all("coder" in entry["id"] for entry in found["data"]["models"])
-    assert landfast.json("catalog", "--family", "olmo", "--json", schema="catalog")["data"]["models"]
+    assert landfast.json("catalog", "--family", "olmo", "--json", schema="catalog-search")["data"]["models"]
     assert "cannot be installed" in landfast("catalog").stdout
     assert refused(landfast("catalog", "update", "none.json"), 9)
 

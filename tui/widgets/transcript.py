@@ -78,8 +78,9 @@ class Answer(Message):
         """Show more text."""
         self._pieces.append(text)
         blocks = self._splitter.feed(harmless(text))
-        await self._append("".join(blocks))
-        self._show_tail(self._splitter.tail)
+        async with self.batch():  # a block is never on the screen twice, as Markdown and as the tail
+            await self._append("".join(blocks))
+            self._show_tail(self._splitter.tail)
 
     async def end(self, note: str) -> None:
         """Show what is left, however unfinished, and say how it ended."""

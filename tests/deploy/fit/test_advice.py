@@ -55,7 +55,7 @@ def test_a_shorter_context_is_advised_where_it_helps() -> None:
     """Qwen3 8B takes 147 kB a token: at 32k most of its memory is context."""
     known = next(model for model in SHIPPED.models if model.id == "qwen3-8b")
     form = next(form for form in known.artifacts if form.quant == "Q4_K_M")
-    here = budget(machine(total_bytes=10 * GB, cores=16))
+    here = budget(machine(total_bytes=9 * GB, cores=16))
     asked = Workload(context_tokens=40_960, min_decode_tok_s=1)
     kinds = [change.kind for change in advise(known, form, here, asked)]
     assert kinds == ["context", "memory"]
