@@ -14,7 +14,7 @@ from pathlib import Path
 from deploy.engine.client import LlamaEngine
 from deploy.engine.process import SPIN_COUNT
 from deploy.engine.protocol import ChatMessage, Done, Generate, LoadPlan, Sampling
-from scripts.bench.report import write_section
+from scripts.bench.report import table, write_section
 
 WAITING = {"engine's default": "", f"{SPIN_COUNT} turns, then sleep (ours)": SPIN_COUNT}
 BUSY = "while True: pass"
@@ -57,14 +57,15 @@ def main(model: Path, rounds: int) -> None:
                 for name, spin_count in WAITING.items():
                     taken[name].append(decode_tok_s(model, spin_count, cores))
         medians = [statistics.median(values) for values in taken.values()]
-        rows.append(f"| {others} | {medians[0]:.1f} | {medians[1]:.1f} | {medians[1] / medians[0]:.2f} |")
-    header = (
-        f"| Busy programs | {' | '.join(f'{name}, tok/s' for name in WAITING)} | Ratio |\n| --- | --- | --- | --- |"
+        rows.append((others, f"{medians[0]:.1f}", f"{medians[1]:.1f}", f"{medians[1] / medians[0]:.2f}"))
+    shown = table(("Busy programs", *(f"{name}, tok/s" for name in WAITING), "Ratio"), rows)
+    intro = (
+        "`python -m scripts.bench.contention MODEL.gguf`: decode speed beside programs that never rest, with the "
+        f"engine's own way of waiting for its threads and with ours. {model.stem}, {cores} threads on {cores} cores, "
+        f"medians of {rounds} rounds."
     )
-    rows_text = "\n".join(rows)
-    write_section(
-        "contention", f"{model.stem}, {cores} threads on {cores} cores, {rounds} rounds.\n\n{header}\n{rows_text}"
-    )
+    write_section("contention", f"## A busy machine\n\n{intro}\n\n{shown}")
+    print(shown)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from scripts.bench.report import write_section
+from scripts.bench.report import table, write_section
 
 PROGRAM = "import sys; sys.argv[0] = 'landfast'; from deploy.cli import main; sys.exit(main())"
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -38,12 +38,18 @@ def main(runs: int) -> None:
             times[name].append(seconds(arguments))
     bare = statistics.median(times["bare Python"])
     rows = [
-        f"| `{name}` | {statistics.median(taken):.2f} | {min(taken):.2f} to {max(taken):.2f} "
-        f"| {statistics.median(taken) / bare:.1f} |"
+        (
+            f"`{name}`",
+            f"{statistics.median(taken):.2f}",
+            f"{min(taken):.2f} to {max(taken):.2f}",
+            f"{statistics.median(taken) / bare:.1f}",
+        )
         for name, taken in times.items()
     ]
-    table = "\n".join(["| Command | Median, s | Range, s | Times bare Python |", "| --- | --- | --- | --- |", *rows])
-    write_section("start-up", f"Whole processes, {runs} runs in turn.\n\n{table}")
+    shown = table(("Command", "Median, s", "Range, s", "Times bare Python"), rows)
+    intro = f"`python -m scripts.bench.start_up`: whole processes, {runs} runs in turn."
+    write_section("start-up", f"## Start-up\n\n{intro}\n\n{shown}")
+    print(shown)
 
 
 if __name__ == "__main__":
