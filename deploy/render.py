@@ -232,6 +232,13 @@ def doctor(data: DoctorData) -> None:
         found = check.detail + (f"\n→ {check.advice}" if check.advice else "")
         table.add_row(check.name, MARKS[check.outcome], found)
     out().print(table)
+    if data.probes:
+        out().print()
+        table = _table("Probe", "Outcome", "Took")
+        for probe in data.probes:
+            mark = f"{MARKS['warning']}: {probe.failure}" if probe.failure else MARKS["ok"]
+            table.add_row(probe.name, mark, f"{probe.duration_s * 1000:.0f} ms")
+        out().print(table)
 
 
 def version(data: VersionData) -> None:

@@ -214,8 +214,8 @@ class _Run:
         return reading
 
     def reports(self) -> tuple[ProbeReport, ...]:
-        """Tell how all of them fared, in the order in which they were started."""
-        return tuple(reading.report() for reading in self._readings)
+        """Tell how all of them fared, in the order in which they were started; what nobody asked for is left out."""
+        return tuple(reading.report() for reading in self._readings if reading.outcome() != NOT_ASKED)
 
     def start_all(self, probes: Mapping[str, Callable[[], T]]) -> list[_Reading[T]]:
         """Start several probes of one kind."""

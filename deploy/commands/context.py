@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deploy.catalog.model import Catalog
 from deploy.engine.client import Engine
@@ -12,6 +13,9 @@ from deploy.policy.policy import NO_POLICY, Policy
 from deploy.sources.base import Report, Source
 from deploy.store.store import Store
 from profiles.machine import Machine
+
+if TYPE_CHECKING:
+    from profiles.probe import ProbeReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,8 @@ class Context:
     """What the owner allows: all files in force."""
     barred: tuple[str, ...] = ()
     """One sentence for each source that the policy keeps away."""
+    probes: "Callable[[], tuple[ProbeReport, ...]]" = tuple
+    """Profiles once more, and tells how each probe fared."""
 
     @property
     def store(self) -> Store:
@@ -64,6 +70,7 @@ def real_context(report: Report, *, offline: bool = False, unsealed: bool = Fals
         report=report,
         policy=policy,
         barred=barred,
+        probes=lambda: _probes(paths.store),
     )
 
 
@@ -77,3 +84,9 @@ def _profile(store: Path) -> Machine:
     from profiles.probe import profile
 
     return profile(store)
+
+
+def _probes(store: Path) -> "tuple[ProbeReport, ...]":
+    from profiles.probe import examine
+
+    return examine(store).probes

@@ -16,6 +16,7 @@ from deploy.fit.fit import gigabytes
 from deploy.results import Problem, Result
 from profiles.budget import budget
 from profiles.machine import Machine
+from profiles.probe import ProbeReport
 
 LOW_DISK_BYTES: Final = 2_000_000_000
 
@@ -35,6 +36,8 @@ class DoctorData(msgspec.Struct, frozen=True, kw_only=True):
 
     version: VersionData
     checks: tuple[Check, ...]
+    probes: tuple[ProbeReport, ...] = ()
+    """How each probe of the machine fared, and how long it took."""
 
 
 def doctor(context: Context) -> Result[DoctorData]:
@@ -53,7 +56,7 @@ def doctor(context: Context) -> Result[DoctorData]:
     return Result(
         command="doctor",
         status="error" if failed else "success",
-        data=DoctorData(version=version, checks=checks) if version else None,
+        data=DoctorData(version=version, checks=checks, probes=context.probes()) if version else None,
         errors=tuple(Problem("doctor", f"{check.name}: {check.detail}", check.advice) for check in failed),
         exit_code=ExitCode.INTERNAL if failed else ExitCode.DONE,
     )
@@ -61,7 +64,10 @@ def doctor(context: Context) -> Result[DoctorData]:
 
 def _timed(attempt: Callable[[], Check]) -> Check:
     started = time.perf_counter()
-    check = attempt()
+    try:
+        check = attempt()
+    except LandfastError as error:
+        check = Check(name="store", outcome="failed", detail=error.message, advice=error.hint)
     return msgspec.structs.replace(check, seconds=round(time.perf_counter() - started, 3))
 
 

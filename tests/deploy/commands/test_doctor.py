@@ -1,5 +1,6 @@
 """Doctor, profile and version: what is told of a healthy and of a sick machine."""
 
+import dataclasses
 import platform
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from deploy.engine.fake import FakeEngine
 from deploy.engine.protocol import Ready
 from deploy.errors import EngineFailed, ExitCode
 from deploy.results import Result
+from profiles.probe import ProbeReport
+from tests.support.cli import Landfast
 from tests.support.world import GB, FakeSource, blind_machine, machine, world
 
 
@@ -112,3 +115,21 @@ def test_versions_are_those_that_run(tmp_path: Path) -> None:
     assert (data.landfast, data.python) == (__version__, platform.python_version())
     assert data.engine == "llama-cpp-python 0.3.36"
     assert (data.catalogue_dated, data.catalogue_models) == ("2025-06-01", 1)
+
+
+def test_every_probe_is_told_with_its_outcome_and_time(tmp_path: Path) -> None:
+    """A page that is pasted into a report says what could not be read, and why."""
+    reports = (
+        ProbeReport(name="cpu", duration_s=0.002),
+        ProbeReport(name="nvidia", duration_s=4.0, failure="no answer"),
+    )
+    here = dataclasses.replace(world(tmp_path), probes=lambda: reports)
+    data = doctor(here).data
+    assert data is not None
+    assert data.probes == reports
+
+
+def test_the_real_probes_are_told(tmp_path: Path) -> None:
+    """On this machine, as a process: names and times of what ran."""
+    envelope = Landfast(tmp_path).json("doctor", "--offline", schema="doctor")
+    assert {"processor", "memory"} <= {probe["name"] for probe in envelope["data"]["probes"]}
