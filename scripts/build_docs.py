@@ -3,6 +3,7 @@
 python -m scripts.build_docs [OUT]
 """
 
+import functools
 import os
 import subprocess
 import sys
@@ -49,6 +50,7 @@ def names_in(text: str) -> list[str]:
     return [line.split()[0] for line in lines if line.startswith("  ") and not line.startswith("   ")]
 
 
+@functools.cache
 def help_of(words: tuple[str, ...]) -> str:
     """What the program prints for --help, 100 columns wide."""
     environment = {**os.environ, "COLUMNS": "100", "TERMINAL_WIDTH": "100", "NO_COLOR": "1", "PYTHONPATH": str(ROOT)}
