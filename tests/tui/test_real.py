@@ -13,10 +13,13 @@ from deploy.sources.folder import Folder
 from tests.tui.kit import SMALL, AppPilot, app_over, ask, chat, last_answer, looked, table, until
 from tui.app import LandfastApp
 from tui.widgets.banner import Banner
+from tui.widgets.transcript import Answer
 
 SMOLLM2 = "smollm2-135m-instruct:Q4_1"
 INSTALL_LIMIT_S = 240.0
 ANSWER_LIMIT_S = 120.0
+LONG_ANSWER = "Write a long story about the sea, with many chapters."
+"""It takes seconds to write, so that there is time to do something in its middle."""
 
 
 def context_with(*sources: Source) -> Context:
@@ -61,10 +64,8 @@ async def test_from_the_package_index_to_an_answer() -> None:
         await pick(pilot, app)
         process_id = engine_id()
         await ask(pilot, "Say hello in one short sentence.")
-        await until(pilot, lambda: app.driver.state == "busy", ANSWER_LIMIT_S)
-        await until(pilot, lambda: app.driver.state == "ready", ANSWER_LIMIT_S)
         screen = chat(app)
-        await until(pilot, lambda: last_answer(screen).source)
+        await until(pilot, lambda: screen.query(Answer) and last_answer(screen).source, ANSWER_LIMIT_S)
         assert screen.vitals.done is not None
         assert screen.vitals.done.stats.decode_tok_s > 0
         assert is_running(process_id)
@@ -79,7 +80,7 @@ async def test_a_killed_engine_is_loaded_again(smollm2_path: Path) -> None:
     async with app.run_test(size=SMALL) as pilot:
         await pick(pilot, app)
         screen = chat(app)
-        await ask(pilot, "Count from one to five.")
+        await ask(pilot, LONG_ANSWER)
         await until(pilot, lambda: screen.vitals.rate.count > 0, ANSWER_LIMIT_S)
         os.kill(engine_id(), 9)
         await until(pilot, lambda: screen.query_one(Banner).display)

@@ -42,6 +42,9 @@ ENDS_WITHIN_S: Final = 5.0
 
 Open = Callable[..., LlamaSession]
 
+COVERAGE_BYTES = 10 << 20
+"""What measuring coverage takes in the engine's process, beside what any plan knows of."""
+
 
 @pytest.fixture
 def opened() -> Iterator[Open]:
@@ -248,8 +251,9 @@ def test_memory_stays_within_the_plan(
     asked_of_engine = plan_memory_rehearsed(rehearsed, plan)
     session = opened(file, plan)
     _, done = answer(session, Generate(prompt=" ".join(map(str, range(180))), max_tokens=2))
-    assert done.stats.peak_memory_bytes <= planned.peak_bytes
-    assert done.stats.peak_memory_bytes <= asked_of_engine.peak_bytes
+    measuring = COVERAGE_BYTES if "COVERAGE_PROCESS_CONFIG" in os.environ else 0
+    assert done.stats.peak_memory_bytes - measuring <= planned.peak_bytes
+    assert done.stats.peak_memory_bytes - measuring <= asked_of_engine.peak_bytes
     state = {term.name: term.bytes for term in planned.terms}["context"]
     assert rehearsed.state_bytes == pytest.approx(state, abs=0.02 * (1 << 20))  # the engine prints two digits
 
