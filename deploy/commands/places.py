@@ -10,6 +10,7 @@ from deploy.bundle.source import BundleSource
 from deploy.catalog.model import Catalog
 from deploy.commands.context import Context
 from deploy.commands.sources import require_place
+from deploy.errors import NotFound
 from deploy.sources.base import Source
 from deploy.sources.folder import Folder
 from deploy.sources.web import Mirror
@@ -29,10 +30,12 @@ def only_from(context: Context, place: str) -> Context:
 
 
 def source_at(context: Context, place: str) -> Source:
-    """The source that a place is."""
+    """The source that a place is. Raises NotFound for a path at which there is nothing."""
     if place.startswith(("http://", "https://")):
         return Mirror(place, os.environ)
     path = Path(place).expanduser()
+    if not path.exists():
+        raise NotFound(f"There is nothing at {place}.", hint="Check the path, and that the disk or stick is there.")
     return BundleSource(open_bundle(path, context.paths)) if is_bundle(path) else Folder(path)
 
 

@@ -50,3 +50,9 @@ def test_with_a_rate_the_package_index_is_left_out(tmp_path: Path) -> None:
     assert install(here, InstallRequest(model="tiny", max_bytes_s=10**9)).changed
     with pytest.raises(Unreachable):
         install(world(tmp_path / "alone", sources=(index,)), InstallRequest(model="tiny", max_bytes_s=10**9))
+
+
+def test_a_path_at_which_there_is_nothing_is_refused(tmp_path: Path) -> None:
+    """Also when the model is installed already: a stick that is not there must not look like success."""
+    with pytest.raises(NotFound):
+        source_at(world(tmp_path), str(tmp_path / "no-stick"))
