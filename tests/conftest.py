@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,13 @@ def _own_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith(SHUT_OUT):
             monkeypatch.delenv(name)
     monkeypatch.setenv("LANDFAST_HOME", str(tmp_path / "landfast-home"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_reaches_children() -> None:
+    """Undo what a shell does to background jobs: a process inherits that it ignores Ctrl-C, and so would ours."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
