@@ -191,6 +191,8 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     free_bytes: Fact[int]
     kind: Fact[str] = NOT_ASKED
     """As "solid-state" or "rotating"."""
+    read_bytes_s: Fact[float] = NOT_ASKED
+    """Past the page cache; timed on request only."""
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -13,6 +14,8 @@ from profiles.probes.reading import unknown_fact
 from profiles.world import NotRecorded, World
 
 _LIBRARY = re.compile(r"(?:lib)?ggml-(?P<backend>[a-z0-9]+)[^/]*\.(?:so|dylib|dll)(?:\.|$)")
+PROCESSOR_BACKENDS: Final = frozenset({"cpu", "blas", "rpc"})
+"""A build with no others finds no device, so it need not be asked; a remote one is none of this machine's."""
 _PARTS = ("base",)
 """Libraries of that name form that are no backend."""
 
@@ -46,7 +49,8 @@ def read_devices(world: World, lister: DeviceLister | None) -> Fact[tuple[Engine
     def gather_devices() -> tuple[EngineDevice, ...]:
         if lister is None:
             raise NotRecorded("there is no way to ask the engine")
-        return lister()
+        backends = read(world).known or ()
+        return lister() if set(backends) - PROCESSOR_BACKENDS else ()
 
     try:
         devices = world.ask("engine devices", gather_devices, tuple[EngineDevice, ...])

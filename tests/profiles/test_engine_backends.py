@@ -2,10 +2,11 @@
 
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from profiles.machine import Unknown
+from profiles.machine import EngineDevice, Provenance, Unknown
 from profiles.probes import engine
 from profiles.world import LiveWorld
 
@@ -66,3 +67,27 @@ def test_the_engine_is_found_and_not_loaded(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.syspath_prepend(str(tmp_path))
     assert engine.read(LiveWorld()).value == ("cpu",)
     assert "llama_cpp" not in sys.modules
+
+
+def test_a_build_for_processors_is_not_started_for_its_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has none, and starting a process for that would cost every command a tenth of a second."""
+    monkeypatch.setenv("LLAMA_CPP_LIB_PATH", str(tmp_path))
+    (tmp_path / "libggml-cpu.so").touch()
+    assert engine.read_devices(LiveWorld(), forbidden).value == ()
+
+
+def test_a_build_for_graphics_processors_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the engine answers is the fact, with the engine as its source."""
+    monkeypatch.setenv("LLAMA_CPP_LIB_PATH", str(tmp_path))
+    (tmp_path / "libggml-cuda.so").touch()
+    card = EngineDevice(name="CUDA0", description="NVIDIA L4", kind="gpu", total_bytes=24 << 30, free_bytes=23 << 30)
+    fact = engine.read_devices(LiveWorld(), lambda: (card,))
+    assert fact.value == (card,)
+    assert fact.provenance is Provenance.ENGINE
+
+
+def forbidden() -> NoReturn:
+    """Stand for a way to ask the engine that must not be taken."""
+    raise AssertionError("the engine was asked")
