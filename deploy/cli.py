@@ -7,11 +7,15 @@ from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
 import typer
 
-from deploy.cli_bundle import bundle_app, keys_app, models_adopt, models_gc, size_of
+from deploy.cli_bundle import add_to_models, bundle_app, keys_app, size_of
 from deploy.cli_choose import catalog_app, compare, policy_app
 from deploy.cli_common import AsJson, ContextTokens, MinSpeed, Offline, OtherMachine, Yes, serve
+from deploy.cli_conversations import conversations_app
+from deploy.cli_measure import calibrate
+from deploy.cli_provision import apply, evidence
+from deploy.cli_run import DEFAULT_CONTEXT, chat, embed, run
 from deploy.errors import ExitCode, UsageError
-from deploy.results import Result
+from deploy.results import Result, failure
 
 T = TypeVar("T")
 Purpose = Literal["chat", "code", "reasoning", "vision", "tools"]
@@ -26,32 +30,23 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="List, show, verify and remove installed models.", rich_markup_mode=None)
 app.add_typer(models_app, name="models", invoke_without_command=True)
-models_app.command("gc")(models_gc)
-models_app.command("adopt")(models_adopt)
+add_to_models(models_app)
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(keys_app, name="keys")
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(policy_app, name="policy")
+app.add_typer(conversations_app, name="conversations")
 app.command()(compare)
+app.command()(calibrate)
+app.command()(apply)
+app.command()(evidence)
 audit_app = typer.Typer(help="Attack the sealed engine here, and sign what happened.", rich_markup_mode=None)
 app.add_typer(audit_app, name="audit", invoke_without_command=True)
 journal_app = typer.Typer(help="Check or hand on the record of what ran.", rich_markup_mode=None)
 app.add_typer(journal_app, name="journal")
 
 ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Model id, id:QUANT, or a GGUF file.")]
-System = Annotated[str | None, typer.Option("--system", help="System prompt.")]
-MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer.", metavar="TOKENS")]
-Temperature = Annotated[float, typer.Option("--temperature", min=0, help="0 takes the likeliest token, always.")]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Same seed, same answer.")]
-Unsealed = Annotated[
-    bool, typer.Option("--unsealed", help="Run the engine without its seal, where an administrator allows that.")
-]
-
-DEFAULT_CONTEXT: Final = 8192
 DEFAULT_SPEED: Final = 6.0
-DEFAULT_TEMPERATURE: Final = 0.6
-DEFAULT_MAX_TOKENS: Final = 1024
-SEEDS: Final = 2**31
 
 
 @app.callback()
@@ -60,8 +55,13 @@ def landfast(
     policy: Annotated[
         str | None, typer.Option("--policy", help="One more policy file; it can only forbid more.", metavar="FILE")
     ] = None,
+    system: Annotated[bool, typer.Option("--system", help="Work on what all users of this host share.")] = False,
 ) -> None:
     """Options that hold for every command stand before it."""
+    if system:
+        from deploy.paths import SCOPE
+
+        os.environ[SCOPE] = "system"
     if policy is not None:
         from deploy.policy.policy import VARIABLE
 
@@ -73,6 +73,9 @@ def profile(
     *,
     machine: OtherMachine = None,
     listing: Annotated[bool, typer.Option("--list", help="List the machines that --machine knows by name.")] = False,
+    disk_rate: Annotated[
+        bool, typer.Option("--disk-rate", help="Time the disk of the store too: some seconds, and a file meanwhile.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Describe this machine, and what a model may take of it."""
@@ -81,7 +84,13 @@ def profile(
 
     if listing:
         _serve("profile", as_json, list_library, lambda render: render.library)
-    _serve("profile", as_json, command, lambda render: render.profile, machine=machine)
+    _serve(
+        "profile",
+        as_json,
+        lambda world: command(world, disk_rate=disk_rate),
+        lambda render: render.profile,
+        machine=machine,
+    )
 
 
 @app.command()
@@ -174,65 +183,9 @@ def install(
     _serve("install", as_json, work, lambda render: render.install, offline=folder is not None)
 
 
-@app.command()
-def run(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[MODEL] [PROMPT]", help="A prompt, with the model before it if not the best one."),
-    ] = None,
-    *,
-    system: System = None,
-    max_tokens: MaxTokens = DEFAULT_MAX_TOKENS,
-    temperature: Temperature = DEFAULT_TEMPERATURE,
-    seed: Seed = None,
-    context: ContextTokens = DEFAULT_CONTEXT,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Install without asking what is not installed.")] = False,
-    unsealed: Unsealed = False,
-    as_json: AsJson = False,
-) -> None:
-    """Answer one prompt on standard output.
-
-    Text that is piped in is added to the prompt.
-    """
-    from deploy import edge
-
-    options = edge.Asking(
-        system=system,
-        max_tokens=max_tokens,
-        sampling=_sampling(temperature, seed),
-        workload=_workload(context),
-        unsealed=unsealed,
-    )
-    _leave(edge.run(words or [], options, yes=yes, as_json=as_json))
-
-
-@app.command()
-def chat(
-    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Else the best installed one.")] = None,
-    *,
-    system: System = None,
-    max_tokens: MaxTokens = DEFAULT_MAX_TOKENS,
-    temperature: Temperature = DEFAULT_TEMPERATURE,
-    seed: Seed = None,
-    context: ContextTokens = DEFAULT_CONTEXT,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Install without asking what is not installed.")] = False,
-    unsealed: Unsealed = False,
-    as_json: AsJson = False,
-) -> None:
-    """Converse line by line, in plain text.
-
-    Nothing is kept when it ends.
-    """
-    from deploy import edge
-
-    options = edge.Asking(
-        system=system,
-        max_tokens=max_tokens,
-        sampling=_sampling(temperature, seed),
-        workload=_workload(context),
-        unsealed=unsealed,
-    )
-    _leave(edge.chat(model, options, yes=yes, as_json=as_json))
+app.command()(run)
+app.command()(chat)
+app.command()(embed)
 
 
 @models_app.callback()
@@ -383,6 +336,8 @@ def main() -> int:
 
 def _parse_and_run() -> int:
     """Run the parser without its own handling of Ctrl-C and closed pipes, which has neither words nor JSON."""
+    from deploy.edge import report
+
     command = typer.main.get_command(app)
     try:
         with command.make_context("landfast", sys.argv[1:] or ["--help"]) as context:
@@ -390,8 +345,15 @@ def _parse_and_run() -> int:
     except typer.Exit as left:
         return left.exit_code
     except _REFUSED_ARGUMENTS as error:
-        raise UsageError(error.format_message(), hint="Run `landfast --help`, or `landfast COMMAND --help`.") from error
+        refused = UsageError(error.format_message(), hint="Run `landfast --help`, or `landfast COMMAND --help`.")
+        return report(failure(_command_of(error), refused))
     return ExitCode.DONE
+
+
+def _command_of(error: Any) -> str:
+    """The command whose arguments are refused, as results name it."""
+    path = "" if error.ctx is None else error.ctx.command_path
+    return path.removeprefix("landfast").strip() or "landfast"
 
 
 _REFUSED_ARGUMENTS: Final[Any] = typer.BadParameter.__mro__[2]
@@ -412,19 +374,7 @@ def _serve(
     serve(name, as_json, work, renderer, Setting(offline=offline, machine=machine))
 
 
-def _leave(code: int) -> None:
-    raise typer.Exit(code)
-
-
 def _workload(context_tokens: int, min_decode_tok_s: float = 0.0, **wanted: Any) -> Any:
     from deploy.fit.fit import Workload
 
     return Workload(context_tokens=context_tokens, min_decode_tok_s=min_decode_tok_s, **wanted)
-
-
-def _sampling(temperature: float, seed: int | None) -> Any:
-    import secrets
-
-    from deploy.engine.protocol import Sampling
-
-    return Sampling(temperature=temperature, seed=secrets.randbelow(SEEDS) if seed is None else seed)

@@ -32,6 +32,9 @@ def bundle_create(
     wheels: Annotated[
         bool, typer.Option("--wheels", help="Also all that a host needs that has nothing but Python.")
     ] = False,
+    policy: Annotated[
+        str | None, typer.Option("--with-policy", help="Rules for what is installed from it.", metavar="FILE")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Put installed models, the catalogue and the licences into one signed folder."""
@@ -39,7 +42,9 @@ def bundle_create(
 
     def work(world: Any) -> Result[CreateData]:
         part_bytes = size_of(part_size, "--part-size", SMALLEST_PART_BYTES)
-        return create(world, CreateRequest(out=out, models=tuple(models or ()), part_bytes=part_bytes, wheels=wheels))
+        wanted = tuple(models or ())
+        request = CreateRequest(out=out, models=wanted, part_bytes=part_bytes, wheels=wheels, policy=policy)
+        return create(world, request)
 
     _serve("bundle create", as_json, work, lambda render: render.bundle_created)
 
@@ -99,22 +104,54 @@ def keys_trust(
     _serve("keys trust", as_json, work, lambda render: render.key_trusted)
 
 
-def models_gc(*, yes: Yes = False, as_json: AsJson = False) -> None:
+def models_gc(
+    *,
+    former: Annotated[bool, typer.Option("--former", help="Also former versions of models.")] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
     """Show what no installed model needs, and delete it."""
     from deploy.commands.upkeep import CollectData, collect, rubbish
     from deploy.edge import confirm
 
     def work(world: Any) -> Result[CollectData]:
-        found = rubbish(world)
+        found = rubbish(world, former=former)
         if yes or found.data is None or not found.data.rubbish:
-            return collect(world)
+            return collect(world, former=former)
         if as_json:
             return found
         _shown(lambda render: render.collected, found.data)
         confirm("Delete this?")
-        return collect(world)
+        return collect(world, former=former)
 
     _serve("models gc", as_json, work, lambda render: render.collected)
+
+
+def models_switch(
+    model: Annotated[str, typer.Argument(metavar="MODEL")],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Its number, or how its hash begins.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Take a former version of a model into use again; `models show` lists them."""
+    from deploy.commands.versions import switch
+
+    _serve("models switch", as_json, lambda world: switch(world, model, version), lambda render: render.switched)
+
+
+def models_rollback(model: Annotated[str, typer.Argument(metavar="MODEL")], *, as_json: AsJson = False) -> None:
+    """Take the version of a model into use again that was installed before the present one."""
+    from deploy.commands.versions import rollback
+
+    _serve("models rollback", as_json, lambda world: rollback(world, model), lambda render: render.switched)
+
+
+def add_to_models(app: typer.Typer) -> None:
+    """What can be done with models that are here already, beside listing them."""
+    app.command("gc")(models_gc)
+    app.command("adopt")(models_adopt)
+    app.command("switch")(models_switch)
+    app.command("rollback")(models_rollback)
 
 
 def models_adopt(

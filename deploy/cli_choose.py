@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import typer
 from typer.core import TyperGroup
 
-from deploy.cli_common import AsJson, ContextTokens, rendered_by, serve
+from deploy.cli_common import AsJson, ContextTokens, OtherMachine, rendered_by, serve
 from deploy.results import Result
 
 T = TypeVar("T")
@@ -90,6 +90,7 @@ def compare(
     second: Annotated[str, typer.Argument(metavar="B", help="The other one.")],
     *,
     context: ContextTokens = 8192,
+    machine: OtherMachine = None,
     as_json: AsJson = False,
 ) -> None:
     """Put two models side by side: what they take here, how fast they would be, and what speaks for each."""
@@ -103,6 +104,7 @@ def compare(
         lambda world: command(world, (first, second), workload),
         lambda render: render.compared,
         offline=False,
+        machine=machine,
     )
 
 
@@ -113,7 +115,8 @@ def _serve(
     renderer: Callable[[Any], Callable[[T], None]],
     *,
     offline: bool = True,
+    machine: str | None = None,
 ) -> NoReturn:
     from deploy.edge import Setting
 
-    serve(name, as_json, work, rendered_by("deploy.render_choose", renderer), Setting(offline=offline))
+    serve(name, as_json, work, rendered_by("deploy.render_choose", renderer), Setting(offline=offline, machine=machine))

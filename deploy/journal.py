@@ -31,7 +31,8 @@ NOTE_BYTES: Final = 128
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What happened. Fields that do not belong to a kind are left out."""
 
-    kind: Literal["load", "answer", "audit", "checkpoint", "repair"]
+    kind: Literal["load", "answer", "audit", "apply", "begin", "checkpoint", "repair"]
+    """"begin" is the first line of a journal that follows an ended one, whose last line's hash it holds."""
     model: str = ""
     sha256: tuple[str, ...] = ()
     """Of the model's files in order; empty for a file that was never hashed."""
@@ -104,6 +105,33 @@ class Journal:
             raise NotWritable(f"{self._paths.journal} cannot be made: {error.strerror}.") from error
         with self._locked():
             self._append(event)
+
+    def begin_anew(self, first: dt.date, last: dt.date) -> None:
+        """End this journal, which is kept beside the new one; the new one's first line names its end.
+
+        Raises NotWritable. Cut off at any point, the journal is the old one or the new one.
+        """
+        with self._locked():
+            descriptor = os.open(self._file, os.O_RDWR | os.O_APPEND)
+            try:
+                old = _repaired_end(descriptor)
+            finally:
+                os.close(descriptor)
+            ended = self._paths.journal / "ended" / f"journal-{first:%Y%m%d}-{last:%Y%m%d}-{old.head[:16]}.jsonl"
+            ended.parent.mkdir(mode=0o700, exist_ok=True)
+            fresh = self._file.with_suffix(".new")
+            fresh.unlink(missing_ok=True)
+            begun = _End(0, FIRST, ())
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                begun.write(descriptor, Event(kind="begin", sha256=(old.head,), outcome=f"after {old.count} lines"))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            if not ended.exists():
+                ended.hardlink_to(self._file)
+            fresh.replace(self._file)
+            self._write_note(Note(begun.count, begun.head))
 
     def raw_lines(self) -> Iterator[bytes]:
         """All whole lines as they stand. Raises NotWritable when the file cannot be read."""

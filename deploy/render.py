@@ -19,8 +19,9 @@ from deploy.fit.fit import Fit, gigabytes
 from deploy.fit.memory import MemoryPlan
 from deploy.fit.rank import Ranked
 from deploy.journal import Verdict
-from deploy.terminal import out
-from profiles.machine import Accelerator, Fact, Machine, Unknown
+from deploy.store.records import Acceptance, Promise
+from deploy.terminal import cut_short, out
+from profiles.machine import NOT_ASKED, Accelerator, Disk, Fact, Machine, Unknown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -70,7 +71,7 @@ def profile(data: ProfileData) -> None:
         *(("Limit", f"{limit.name}: {_size(limit.limit_bytes)}") for limit in machine.limits.memory),
         *(("Limit", f"{limit.name}: {_plain(limit.cores)} cores") for limit in machine.limits.cpu),
         ("GPU", _accelerators(machine)),
-        ("Disk", f"{_size(machine.disk.free_bytes)} free at {machine.disk.path}"),
+        ("Disk", _disk(machine.disk)),
         ("Engine", _backends(machine)),
         ("System", f"{_plain(machine.operating_system)}, {_plain(machine.architecture)}"),
     ]
@@ -138,9 +139,7 @@ def run_summary(data: RunData) -> str:
     return (
         f"{data.model} · {stats.answer_tokens} tokens at ✓ {data.decode_tok_s:.0f} tok/s · "
         f"first token ✓ {stats.first_token_s:.2f} s · memory ✓ {gigabytes(stats.memory_bytes)}"
-        + {"length": " · cut at --max-tokens", "context": " · the context is full", "cancelled": " · stopped"}.get(
-            data.ended, ""
-        )
+        + cut_short(data.ended)
     )
 
 
@@ -152,10 +151,24 @@ def models(data: ListData) -> None:
     table = _table("Model", "Size", "Licence", "From", "Verified")
     for record in data.installed:
         table.add_row(
-            record.id, gigabytes(record.size_bytes), record.licence, record.source, f"{record.verified_at:%Y-%m-%d}"
+            record.id,
+            gigabytes(record.size_bytes),
+            record.licence,
+            "this host" if record.id in data.of_host else record.source,
+            f"{record.verified_at:%Y-%m-%d}",
         )
     out().print(table)
     _line(f"\n{gigabytes(data.used_bytes)} in {data.store}")
+
+
+def _ran(data: ShowData) -> list[tuple[str, str]]:
+    """Promise and reality of its speed."""
+    pace = data.pace
+    if pace is None:
+        return []
+    runs = "1 run" if pace.runs == 1 else f"{pace.runs} runs"
+    last = f"{pace.measured_tok_s:.1f} tok/s, forecast were {pace.forecast_tok_s:.1f}"
+    return [("Ran at", f"{last}; {pace.ratio:.0%} of the plain forecast over {runs}, which later forecasts use")]
 
 
 def show(data: ShowData) -> None:
@@ -174,10 +187,24 @@ def show(data: ShowData) -> None:
         ("From", record.source),
         ("Installed", f"{record.installed_at:%Y-%m-%d %H:%M} UTC"),
         ("Verified", f"{record.verified_at:%Y-%m-%d %H:%M} UTC"),
+        *((("Revision", record.revision),) if record.revision else ()),
+        *((("Accepted", f"{_accepted(record.accepted)}"),) if record.accepted else ()),
+        *((("Foretold", _foretold(record.promise)),) if record.promise else ()),
         *(("SHA-256", file.sha256) for file in record.files),
+        *(("Former", f"{one.serial}, of {one.installed_at:%Y-%m-%d}, {one.hashes[0][:12]}") for one in data.former),
+        *_ran(data),
         *(("Path", path) for path in data.paths),
     ]
     _print_pairs(rows)
+
+
+def _accepted(accepted: Acceptance) -> str:
+    return f"{accepted.licence}, by {accepted.by}, {accepted.at:%Y-%m-%d %H:%M} UTC"
+
+
+def _foretold(promise: Promise) -> str:
+    speed = "unknown speed" if promise.decode_tok_s is None else f"{promise.decode_tok_s:.0f} tokens a second"
+    return f"{gigabytes(promise.peak_bytes)} of {gigabytes(promise.room_bytes)} in {promise.pool}, {speed}"
 
 
 def verify(data: VerifyData) -> None:
@@ -344,6 +371,16 @@ def _print_pairs(rows: list[tuple[str, str]]) -> None:
     for label, text in rows:
         table.add_row(label, text)
     out().print(table)
+
+
+def _disk(disk: Disk) -> str:
+    said = f"{_size(disk.free_bytes)} free at {disk.path}"
+    if disk.read_bytes_s == NOT_ASKED:
+        return said
+    rate = disk.read_bytes_s.value
+    if isinstance(rate, Unknown):
+        return f"{said}; how fast it reads is unknown ({rate.reason})"
+    return f"{said}, reads {gigabytes(round(rate))} a second"
 
 
 def _size(fact: Fact[int]) -> str:

@@ -35,6 +35,7 @@ def catalog(data: CatalogData) -> None:
     _say(f"\n{_counted(len(data.models))} in the catalogue of {data.dated}.")
     if len(data.models) == 1:
         _one(data.models[0])
+        _scores(data)
     for entry in data.left_out:
         _say(f"  {entry.id}: cannot be installed. {entry.reason}")
 
@@ -128,6 +129,16 @@ def _one(model: Listed) -> None:
         _say(f"  Restrictions: {model.restrictions}")
     if model.forbidden:
         _say(f"  {model.forbidden}")
+
+
+def _scores(data: CatalogData) -> None:
+    """Benchmark scores of the one model, and whose they are."""
+    scores = data.models[0].scores
+    shown = (f"{s.benchmark} {s.value:.0f}" if s.value > 1 else f"{s.benchmark} {s.value:.1%}" for s in scores)
+    _say(f"  Benchmarks: {', '.join(shown) or 'none from a source with open terms'}")
+    for source in data.score_sources:
+        if any(score.source == source.id for score in scores):
+            _say(f"    {source.name} ({source.licence}), as of {source.dated}")
 
 
 def _files(files: Sequence[PolicyFile]) -> None:

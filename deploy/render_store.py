@@ -7,6 +7,7 @@ from deploy.commands.adopt import AdoptData
 from deploy.commands.bundle import CreateData, InspectData
 from deploy.commands.keys import ExportData, KeysData, TrustData
 from deploy.commands.upkeep import CollectData
+from deploy.commands.versions import SwitchData
 from deploy.fit.fit import gigabytes
 from deploy.terminal import out
 
@@ -14,6 +15,7 @@ KINDS: Final = {
     "interrupted": "of an interrupted install of {}",
     "set-aside": "of an altered file that was set aside ({:.12})",
     "left-behind": "of a file that no model uses ({:.12})",
+    "former": "of the former version {}",
 }
 OTHERS: Final = 12
 
@@ -33,6 +35,8 @@ def bundle_seen(data: InspectData) -> None:
         _say(f"  {model.id}: {model.name} {model.quant}, {gigabytes(model.size_bytes)}, licence {model.licence}")
     if data.target is not None:
         _say(f"  {data.wheels} wheels for Python {data.target.python} on {data.target.platform}")
+    if data.policy:
+        _say("  a policy that holds for what is installed from it")
     counts = Counter(part.verdict for part in data.parts)
     for part in data.parts:
         if part.verdict in {"missing", "altered"}:
@@ -70,6 +74,13 @@ def collected(data: CollectData) -> None:
         _say(f"  {gigabytes(found.size_bytes)} {KINDS[found.kind].format(found.name)}")
     if data.freed_bytes:
         _say(f"✓ {gigabytes(data.freed_bytes)} freed.")
+
+
+def switched(data: SwitchData) -> None:
+    """What loads now, and what can be gone back to."""
+    _say(f"✓ {data.installed.id} is version {data.installed.serial} again ({data.installed.hashes[0][:12]}).")
+    for one in data.former:
+        _say(f"  kept: version {one.serial} ({one.hashes[0][:12]}), installed {one.installed_at:%Y-%m-%d}")
 
 
 def adopted(data: AdoptData) -> None:

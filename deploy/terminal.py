@@ -22,6 +22,13 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the edge
 
 
+def cut_short(ended: str) -> str:
+    """What is added to an answer's figures where it did not end by itself."""
+    return {"length": " · cut at --max-tokens", "context": " · the context is full", "cancelled": " · stopped"}.get(
+        ended, ""
+    )
+
+
 def say_messages(messages: tuple[Message, ...]) -> None:
     """Warnings and notes of a result."""
     for message in messages:

@@ -25,11 +25,14 @@ from deploy.catalog.model import (
     LeftOut,
     Licence,
     MemoryCurve,
+    Merit,
     Model,
     Points,
+    Score,
     StateCurve,
 )
 from deploy.checksum import checksummed
+from scripts.benchmarks import SCORE_SOURCES
 from scripts.catalog_facts import (
     CurveRow,
     DefaultFile,
@@ -41,6 +44,7 @@ from scripts.catalog_facts import (
     read_facts,
 )
 from scripts.catalog_tables import (
+    BASE_MODELS,
     DERIVED_PARAMETERS,
     GEMMA_PACKAGE,
     INSTRUCT_CARDS,
@@ -53,6 +57,8 @@ from scripts.catalog_tables import (
     Opened,
 )
 from scripts.measure_memory import Bounds
+from scripts.merit import Composite
+from scripts.merit import Facts as Known
 
 OUT: Final = Path(__file__).resolve().parent.parent / "deploy" / "catalog" / "catalog.json"
 
@@ -75,7 +81,7 @@ class Candidate(msgspec.Struct, frozen=True):
         return (
             not (hashed and all(row.size_exact for row in self.rows)),
             not hashed,
-            TRUST.index(first.trust),
+            first.standing,
             not _revision(self.rows),
             default is None or (first.repo, first.file) != (default.repo, default.file),
             len(first.file),
@@ -159,7 +165,7 @@ def artifact(candidate: Candidate, organisation: str) -> Artifact:
     rows = candidate.rows
     return Artifact(
         quant=candidate.quant,
-        publisher=organisation if rows[0].trust == "official" else rows[0].trust,
+        publisher=_quantiser(rows[0], organisation),
         files=tuple(
             CataloguedFile(
                 name=row.file.rpartition("/")[2],
@@ -171,6 +177,13 @@ def artifact(candidate: Candidate, organisation: str) -> Artifact:
         ),
         hub=HubOrigin(repository=rows[0].repo, revision=_revision(rows), paths=tuple(row.file for row in rows)),
     )
+
+
+def _quantiser(row: FileRow, organisation: str) -> str:
+    """Who made the files."""
+    if row.trust == "official":
+        return organisation
+    return row.trust if row.trust in TRUST else row.repo.partition("/")[0]
 
 
 def never_falling(points: Points) -> Points:
@@ -245,6 +258,8 @@ def _parameters_active(row: ModelRow, total: int) -> int:
 
 
 def _capabilities(row: ModelRow) -> Capabilities:
+    if row.id in BASE_MODELS:
+        return msgspec.structs.replace(row.capabilities, chat=False)
     return msgspec.structs.replace(row.capabilities, chat=True) if row.id in INSTRUCT_CARDS else row.capabilities
 
 
@@ -292,6 +307,10 @@ def model(row: ModelRow, facts: Facts) -> Model | str:
         release_date=row.release_date,
         parameters_total=total,
         parameters_active=_parameters_active(row, total),
+        layers=facts.shapes[row.id].layers,
+        expert_parameters=min(facts.shapes[row.id].experts, total),
+        table_parameters=facts.shapes[row.id].tables,
+        work=facts.works[row.id].work,
         architecture=row.arch,
         context_tokens=row.ctx_train,
         capabilities=_capabilities(row),
@@ -318,6 +337,38 @@ def with_packages(models: Iterable[Model]) -> Iterator[Model]:
             yield _gemma_base(entry)
 
 
+def with_scores(models: Sequence[Model], facts: Facts) -> tuple[Model, ...]:
+    """The same models with their benchmark scores, and the composite of them for each use."""
+    known = [merit_facts(row) for row in facts.models if row.params_total]
+    composite = Composite(known, facts.scores)
+    of_base = {"gemma-3-270m": "gemma-3-270m-it"}
+    rows = {row.id: row for row in facts.models}
+    order = [source.id for source in SCORE_SOURCES]
+    found = []
+    for entry in models:
+        own = sorted(
+            (s for s in facts.scores if s.model == entry.id), key=lambda s: order.index(s.source), reverse=True
+        )
+        shown = {score.benchmark: Score(score.benchmark, score.value, score.source) for score in own}
+        merits = composite.merits(merit_facts(rows[of_base.get(entry.id, entry.id)], entry))
+        scores = tuple(shown[name] for name in sorted(shown))
+        found.append(msgspec.structs.replace(entry, scores=scores, merits=merits))
+    return tuple(found)
+
+
+def merit_facts(row: ModelRow, entry: Model | None = None) -> Known:
+    """What lets expect how good a model is."""
+    total = entry.parameters_total if entry else row.params_total or 0
+    return Known(
+        id=row.id,
+        family=row.family,
+        parameters_total=total,
+        parameters_active=entry.parameters_active if entry else _parameters_active(row, total),
+        release_date=row.release_date,
+        reasoning=bool(row.capabilities.reasoning),
+    )
+
+
 def _gemma_base(instruct: Model) -> Model:
     """The base model of the instruct one: same shape, same licence, but it continues text and does not chat."""
     return msgspec.structs.replace(
@@ -337,7 +388,7 @@ def _gemma_base(instruct: Model) -> Model:
 def build(facts: Facts) -> Catalog:
     """Curate all facts into one catalogue, in their order."""
     entries = [(row, model(row, facts)) for row in facts.models]
-    models = tuple(with_packages(entry for _, entry in entries if isinstance(entry, Model)))
+    models = with_scores(tuple(with_packages(entry for _, entry in entries if isinstance(entry, Model))), facts)
     engines = {entry.memory.engine for entry in models}
     if len(engines) != 1:
         raise SystemExit(f"memory curves of more than one engine: {sorted(engines)}")
@@ -345,6 +396,7 @@ def build(facts: Facts) -> Catalog:
         schema="landfast.catalog/1",
         dated=facts.dated,
         engine=engines.pop(),
+        score_sources=SCORE_SOURCES,
         models=models,
         left_out=tuple(LeftOut(row.id, row.name, why) for row, why in entries if isinstance(why, str)),
     )
@@ -354,7 +406,7 @@ def _compact(value: object) -> object:
     """Builtins of a struct, without fields that only repeat their default."""
     if isinstance(value, tuple):
         return [_compact(item) for item in value]
-    if not isinstance(value, msgspec.Struct):
+    if isinstance(value, Score | Merit) or not isinstance(value, msgspec.Struct):
         return value
     fields = msgspec.structs.fields(value)
     return {f.name: _compact(getattr(value, f.name)) for f in fields if getattr(value, f.name) != f.default}

@@ -21,7 +21,7 @@ def rules() -> str:
         lines.append(f"| `{one.name}` | {of} | {one.meaning} | `{one.example}` |")
     lines += ["", "| In `[require]` | Asked of | Meaning | Example |", "| --- | --- | --- | --- |"]
     for rule in REQUIREMENTS:
-        of = "models" if rule.judge is not None else "places"
+        of = "models" if rule.judge else "places" if rule.judge_place else "conversations" if rule.keeping else "runs"
         lines.append(f"| `{rule.name}` | {of} | {rule.meaning} | `{rule.example}` |")
     return "\n".join(lines) + "\n"
 

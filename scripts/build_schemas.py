@@ -14,7 +14,9 @@ from deploy.commands import (
     bundle,
     catalog,
     compare,
+    conversations,
     doctor,
+    embed,
     install,
     journal,
     keys,
@@ -27,14 +29,19 @@ from deploy.commands import (
     select,
     upkeep,
     version,
+    versions,
 )
-from deploy.edge import ChatData
+from deploy.conversations import Talk
+from deploy.edge_chat import ChatData
 from deploy.journal import Verdict
+from deploy.provision.apply import ApplyData
+from deploy.provision.evidence import EvidenceData
 from deploy.results import Result
 
 OUT: Final = Path(__file__).resolve().parents[1] / "deploy" / "schemas"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 RESULTS: Final[dict[str, Any]] = {
+    "apply": Result[ApplyData],
     "audit": Result[audit.AuditData],
     "audit-verify": Result[audit.VerifiedData],
     "bundle-create": Result[bundle.CreateData],
@@ -43,9 +50,16 @@ RESULTS: Final[dict[str, Any]] = {
     "catalog-update": Result[catalog.UpdateData],
     "chat": Result[ChatData],
     "compare": Result[compare.CompareData],
+    "conversations-delete": Result[conversations.DeleteData],
+    "conversations-export": Result[conversations.ExportData],
+    "conversations-list": Result[conversations.ListData],
+    "conversations-search": Result[conversations.SearchData],
+    "conversations-show": Result[Talk],
     "doctor": Result[doctor.DoctorData],
     "doctor-record": Result[machines.RecordData],
+    "embed": Result[embed.EmbedData],
     "error": Result[None],
+    "evidence": Result[EvidenceData],
     "install": Result[install.InstallData],
     "journal-export": Result[journal.ExportData],
     "journal-verify": Result[Verdict],
@@ -56,7 +70,9 @@ RESULTS: Final[dict[str, Any]] = {
     "models-adopt": Result[adopt.AdoptData],
     "models-gc": Result[upkeep.CollectData],
     "models-remove": Result[models.RemoveData],
+    "models-rollback": Result[versions.SwitchData],
     "models-show": Result[models.ShowData],
+    "models-switch": Result[versions.SwitchData],
     "models-verify": Result[models.VerifyData],
     "plan": Result[plan.PlanData],
     "policy-check": Result[policy.CheckData],

@@ -9,9 +9,15 @@ from typing import Any, Final
 import msgspec
 
 from deploy.catalog.model import Cache, Capabilities
-from scripts.catalog_tables import TRUST
+from scripts.catalog_tables import ALSO_TAKEN, TRUST
+from scripts.gather_scores import OUT as SCORES
+from scripts.gather_scores import ScoreRow
 from scripts.measure_memory import OUT as BOUNDS
 from scripts.measure_memory import Bounds
+from scripts.measure_shapes import OUT as SHAPES
+from scripts.measure_shapes import ShapeRow
+from scripts.measure_work import OUT as WORKS
+from scripts.measure_work import WorkRow
 
 
 class LicenceRow(msgspec.Struct, frozen=True):
@@ -74,6 +80,11 @@ class FileRow(msgspec.Struct, frozen=True):
     split_count: int | None
     bytes_sha_joined: bool | None
     sources: tuple[str, ...]
+
+    @property
+    def standing(self) -> int:
+        """Place of whose file it is in the order of trust."""
+        return TRUST.index(self.trust) if self.trust in TRUST else len(TRUST)
 
     @property
     def pin(self) -> str | None:
@@ -149,6 +160,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     curves: dict[str, CurveRow]
     bounds: dict[str, Bounds]
     """By model id, as the engine gave them for the context parameters that are used (see measure_memory.py)."""
+    shapes: dict[str, ShapeRow]
+    works: dict[str, WorkRow]
+    """By model id, as the engine listed their tensors."""
+    scores: tuple[ScoreRow, ...]
+    """Public benchmark scores, gathered by gather_scores.py."""
     dated: str
 
 
@@ -164,10 +180,11 @@ def read_facts(folder: Path) -> Facts:
         row = msgspec.json.decode(line, type=FileRow)
         if row.role != "model":
             continue
-        if row.trust in TRUST and row.variant is None:
+        trusted = row.trust in TRUST or row.repo in ALSO_TAKEN
+        if trusted and row.variant is None:
             files[row.model_id].append(row)
         else:
-            known[row.model_id].add("variant" if row.trust in TRUST else "third-party")
+            known[row.model_id].add("variant" if trusted else "third-party")
     curves = [msgspec.json.decode(line, type=CurveRow) for line in _lines(folder / "memory_curves.jsonl")]
     gathered = re.search(r"^Gathered (\d{4}-\d{2}-\d{2})", (folder / "README.md").read_text("utf-8"), re.MULTILINE)
     if gathered is None:
@@ -178,6 +195,9 @@ def read_facts(folder: Path) -> Facts:
         known={model: frozenset(why) for model, why in known.items()},
         curves={curve.id: curve for curve in curves},
         bounds={bounds.id: bounds for bounds in map(msgspec.json.Decoder(Bounds).decode, _lines(BOUNDS))},
+        works={row.id: row for row in map(msgspec.json.Decoder(WorkRow).decode, _lines(WORKS))},
+        shapes={row.id: row for row in map(msgspec.json.Decoder(ShapeRow).decode, _lines(SHAPES))},
+        scores=tuple(map(msgspec.json.Decoder(ScoreRow).decode, _lines(SCORES))),
         dated=gathered[1],
     )
 

@@ -9,6 +9,22 @@ from deploy.catalog.model import Artifact, CataloguedFile, Openness, PackageOrig
 TRUST: Final = ("ggml-org", "official", "unsloth", "bartowski", "lmstudio-community")
 """Whose files are taken, the most trusted first. Everybody else's are left alone."""
 
+ALSO_TAKEN: Final = frozenset(
+    {
+        "QuantFactory/gpt2-GGUF",
+        "QuantFactory/TinyLlama-1.1B-Chat-v1.0-GGUF",
+        "QuantFactory/EuroLLM-1.7B-Instruct-GGUF",
+        "MaziyarPanahi/Meta-Llama-3.1-405B-Instruct-GGUF",
+        "MaziyarPanahi/Mixtral-8x7B-Instruct-v0.1-GGUF",
+        "MaziyarPanahi/NVIDIA-Nemotron-Nano-12B-v2-GGUF",
+    }
+)
+"""Repositories of two more named quantisers, for models of which nobody above has files: the publisher's own weights,
+not tuned further. A policy can forbid them by quantiser."""
+
+BASE_MODELS: Final = frozenset({"gpt2", "gpt2-xl"})
+"""Models that continue a text and were never tuned to answer."""
+
 MXFP4_MARGIN: Final = 0.9
 """A model released in MXFP4 loses by every other form: one is worth having only below this share of its size."""
 

@@ -1,37 +1,39 @@
 """The app: its places, the jobs that outlive them, and the one conversation."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual import on
 from textual.app import App, SystemCommand
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from deploy.commands.context import Context
-from deploy.commands.install import InstallRequest
-from deploy.commands.models import list_models
-from deploy.commands.profile import profile
-from deploy.commands.select import select
-from deploy.errors import LandfastError
+from deploy.errors import UsageError
 from deploy.fit.fit import Workload, gigabytes
 from deploy.results import Problem
 from deploy.sources.base import Progress
-from tui.driver import ChatDriver
+from tui.installs import Installs
 from tui.jobs import InstallJob, Job
-from tui.keymap import KEYMAP, bind
+from tui.keymap import KEYMAP, PLACES, bind
+from tui.look import take_look
 from tui.messages import InstallOver, Look, LookDone, MachineSeen
 from tui.rows import Row
 from tui.screens.models import ModelsScreen
+from tui.settings import read_settings
 
 if TYPE_CHECKING:
+    from tui.driver import ChatDriver
     from tui.screens.install import InstallScreen
 
 ASK_ABOVE_BYTES: Final = 1_000_000_000
 """A larger install is asked for once more."""
 CHILDREN_LIMIT_S: Final = 0.6
 """How long quitting waits for jobs to end their child processes."""
+BLIND: Final = frozenset({"", "dumb", "unknown"})
+"""Terminals that cannot place a character."""
 
 
 def _models_screen() -> Screen[None]:
@@ -44,16 +46,33 @@ def _chat_screen() -> Screen[None]:
     return ChatScreen()
 
 
+def _jobs_screen() -> Screen[None]:
+    from tui.screens.jobs import JobsScreen
+
+    return JobsScreen()
+
+
+def _policy_screen() -> Screen[None]:
+    from tui.screens.policy import PolicyScreen
+
+    return PolicyScreen()
+
+
 class LandfastApp(App[int]):
     """Landfast in the terminal. It shows what the commands return and computes nothing itself."""
 
     TITLE = "Landfast"
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
-    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {"models": _models_screen, "chat": _chat_screen}
+    DEFAULT_MODE = "models"
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "models": _models_screen,
+        "chat": _chat_screen,
+        "jobs": _jobs_screen,
+        "policy": _policy_screen,
+    }
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("app.models", "place('models')"),
-        bind("app.chat", "place('chat')"),
+        *(bind(f"app.{place}", f"place('{place}')", priority=True) for place in PLACES),  # text fields want F6
         bind("app.help", "help"),
         bind("app.quit", "quit", priority=True),
     ]
@@ -63,54 +82,68 @@ class LandfastApp(App[int]):
         super().__init__()
         self.context = context
         self.workload = workload or Workload()
-        self.driver = ChatDriver(context, self.workload)
+        self.machine: str | None = None
+        """The machine of the library or of a file that is simulated; None for this one."""
         self.look: Look | None = None
-        self.install_job: InstallJob | None = None
+        self.installs = Installs(context, self._tell_install_over)
+        self._conversation: ChatDriver | None = None
         self._look_job: Job[Look] | None = None
+        self._settings = read_settings(context.paths.config)
+
+    @property
+    def driver(self) -> "ChatDriver":
+        """The one conversation; made when it is first asked for."""
+        if self._conversation is None:
+            from tui.driver import ChatDriver
+
+            self._conversation = ChatDriver(self.context, self.workload)
+        return self._conversation
 
     def on_mount(self) -> None:
-        """Show the first place, and look at the machine when it is painted."""
-        self.switch_mode("models")
+        """Take over what the person has set, and look at the machine when the first frame is painted."""
+        if self._settings.keys:
+            self.set_keymap(dict(self._settings.keys))
+        if self._settings.theme in self.available_themes:
+            self.theme = self._settings.theme
+        for remark in self._settings.remarks:
+            self.notify(remark, title="Settings", severity="warning", markup=False)
         self.call_after_refresh(self.look_again)
 
     def on_unmount(self) -> None:
         """Leave nothing running: no engine, no download."""
-        jobs = [job for job in (self.install_job, self._look_job) if job is not None]
-        for job in jobs:
-            job.cancel()
-        self.driver.close()
-        for job in jobs:
-            if isinstance(job, InstallJob):
-                job.join(CHILDREN_LIMIT_S)
+        if self._look_job is not None:
+            self._look_job.cancel()
+        if self._conversation is not None:
+            self._conversation.close()
+        self.installs.close(CHILDREN_LIMIT_S)
+
+    def keys_of(self, identifier: str) -> str:
+        """The keys that mean this now."""
+        return self._settings.keys.get(identifier, KEYMAP[identifier].keys)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """Keys as they are printed on keyboards."""
+        shown = super().get_key_display(binding)
+        return {"⏎": "enter"}.get(
+            shown, shown.upper() if binding.key.startswith("f") and shown[1:].isdigit() else shown
+        )
 
     def look_again(self) -> None:
         """Look at machine, sources and store beside the UI."""
         if self._look_job is not None:
             self._look_job.cancel()
+        machine, workload = self.machine, self.workload
 
         def end(outcome: Look | Problem) -> None:
             if not job.cancelled:
                 self.post_message(LookDone(outcome))
 
-        job = Job(self.context, self._take_look, on_end=end)
+        def work(context: Context) -> Look:
+            return take_look(context, machine, workload, lambda seen: self.post_message(MachineSeen(seen)))
+
+        job = Job(self.context, work, on_end=end)
         self._look_job = job
         job.start()
-
-    def _take_look(self, context: Context) -> Look:
-        """In the job's thread: first the machine, since it is there at once, then the rest."""
-        seen = profile(context).data
-        if seen is not None:
-            self.post_message(MachineSeen(seen))
-        found = select(context, self.workload)
-        if found.data is None:
-            raise LandfastError(found.errors[0].message, hint=found.errors[0].hint)
-        listed = list_models(context)
-        return Look(
-            data=found.data,
-            messages=(*found.messages, *listed.messages),
-            problem=found.errors[0] if found.errors else None,
-            installed=listed.data.installed if listed.data else (),
-        )
 
     @on(MachineSeen)
     def _machine_seen(self, event: MachineSeen) -> None:
@@ -121,21 +154,43 @@ class LandfastApp(App[int]):
         outcome = event.outcome
         if isinstance(outcome, Problem):
             self._on_models(lambda screen: screen.show_problem(outcome))
-        else:
-            self.look = outcome
-            self._on_models(lambda screen: screen.show_look(outcome))
+            return
+        self.look = outcome
+        self.installs.remember((left.name, left.name, left.size_bytes) for left in outcome.interrupted)
+        self._on_models(lambda screen: screen.show_look(outcome))
 
     def _on_models(self, change: Callable[[ModelsScreen], None]) -> None:
         for screen in self._screen_stacks.get("models", []):
             if isinstance(screen, ModelsScreen):
                 change(screen)
 
+    def simulate(self, machine: str | None) -> None:
+        """Plan for another machine, or come back to this one."""
+        self.machine = machine
+        self.look_again()
+
+    def wish(self, workload: Workload) -> None:
+        """Choose for another use from now on."""
+        if workload == self.workload:
+            return
+        self.workload = workload
+        if self._conversation is not None:
+            self._conversation.workload = workload
+        self.look_again()
+
     def loaded_words(self) -> str:
         """What the top line says of the engine."""
-        opened = self.driver.opened
+        if self._conversation is None:
+            return ""
+        opened = self._conversation.opened
         if opened is None:
-            return "loading a model" if self.driver.state == "loading" else ""
-        return f"● {opened.plan.name} is loaded"
+            return "loading a model" if self._conversation.state == "loading" else ""
+        return f"● {opened.plan.name}"
+
+    @property
+    def engine_runs(self) -> bool:
+        """Whether there is an engine to unload."""
+        return self._conversation is not None and self._conversation.state != "empty"
 
     async def action_place(self, place: str) -> None:
         """Go to a place."""
@@ -144,62 +199,63 @@ class LandfastApp(App[int]):
         else:
             await self.switch_mode(place)
 
-    @property
-    def installing(self) -> bool:
-        """Whether an install is under way."""
-        job = self.install_job
-        return job is not None and job.started and not job.over
-
     def install(self, row: Row, *, then_chat: bool) -> None:
-        """Install a model and show how it goes; one at a time."""
-        if not self.installing:
+        """Install a model and show how it goes, or show the install of it that there is."""
+        job = self.installs.of(row.id)
+        if job is None:
+            from deploy.commands.install import InstallRequest
+
             request = InstallRequest(model=row.id, workload=self.workload)
-            title, question = f"{row.name} {row.quant}", _question(row)
-            self.install_job = InstallJob(self.context, request, title, question, then_chat=then_chat)
+            question = _question(row)
+            job = self.installs.prepare(request, f"{row.name} {row.quant}", question, then_chat=then_chat)
             if not question:
-                self.start_install()
-        self.show_install()
+                self.installs.start(job)
+        self.show_install(job)
 
-    def start_install(self) -> None:
-        """Begin the install that was prepared."""
-        if self.install_job is not None and not self.install_job.started:
-            self.install_job.start(self._tell_install_over)
+    def go_on(self, job: InstallJob) -> InstallJob:
+        """Take the next step with an install: start it, try it again, or chat with what it brought."""
+        if job.installed is not None:
+            self.open_chat(job.installed.installed.id)
+        elif job.state == "asked":
+            self.installs.start(job)
+        elif job.state in {"stopped", "failed"}:
+            job = self.installs.again(job)
+        self._show_installs()
+        return job
 
-    def _tell_install_over(self) -> None:
+    def _tell_install_over(self, job: InstallJob) -> None:
         """In the job's thread."""
-        self.post_message(InstallOver())
+        self.post_message(InstallOver(job))
 
-    def install_again(self) -> None:
-        """Try the install again, from where the last try ended."""
-        old = self.install_job
-        if old is None or self.installing:
-            return
-        self.install_job = InstallJob(self.context, old.request, old.title, "", then_chat=old.then_chat)
-        self.start_install()
-        screen = self._install_screen()
-        if screen is not None:
-            screen.job = self.install_job
-
-    def show_install(self) -> None:
-        """Show the install that runs."""
+    def show_install(self, job: InstallJob) -> None:
+        """Show one install over the place where one is."""
         from tui.screens.install import InstallScreen
 
-        if self.install_job is not None and self._install_screen() is None:
-            self.push_screen(InstallScreen(self.install_job))
+        if self._install_screen() is None:
+            self.push_screen(InstallScreen(job))
+        self._show_installs()
 
     def _install_screen(self) -> "InstallScreen | None":
         from tui.screens.install import InstallScreen
 
         return next((s for s in self.screen_stack if isinstance(s, InstallScreen)), None)
 
+    def _show_installs(self) -> None:
+        """Tell the top lines how many run."""
+        from tui.widgets.topbar import TopBar
+
+        for stack in self._screen_stacks.values():
+            for bar in (bar for screen in stack for bar in screen.query(TopBar)):
+                bar.show()
+
     @on(InstallOver)
-    async def _install_over(self) -> None:
+    async def _install_over(self, event: InstallOver) -> None:
         """Go on to the chat where that was wanted and the person still waits for it; else tell."""
-        job, screen = self.install_job, self._install_screen()
+        job, screen = event.job, self._install_screen()
+        self.installs.advance()
+        self._show_installs()
         self.look_again()
-        if job is None:
-            return
-        if screen is None:
+        if screen is None or screen.job is not job:
             self._tell_install(job)
         elif job.installed is not None and job.then_chat:
             screen.dismiss()
@@ -226,7 +282,7 @@ class LandfastApp(App[int]):
             await screen.enter(name)
 
     def action_help(self) -> None:
-        """Show the keys of the place."""
+        """Explain the place and what has the focus."""
         from tui.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
@@ -234,11 +290,13 @@ class LandfastApp(App[int]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer every key of the place by name, and the theme."""
+        found: dict[str, tuple[Binding, object]] = {}
         for active in screen.active_bindings.values():
-            binding = active.binding
-            if binding.id in KEYMAP and active.enabled:
-                entry = KEYMAP[binding.id]
-                yield SystemCommand(entry.label, entry.help, self._runner(binding.action, active.node))
+            if active.binding.id in KEYMAP and active.enabled:
+                found.setdefault(active.binding.id, (active.binding, active.node))
+        for identifier, (binding, node) in found.items():
+            entry = KEYMAP[identifier]
+            yield SystemCommand(entry.label, entry.help, self._runner(binding.action, node))
         yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
 
     def _runner(self, action: str, node: object) -> Callable[[], object]:
@@ -254,7 +312,15 @@ def _question(row: Row) -> str:
 
 
 def main() -> int:
-    """Open the UI on this machine. The exit code is that of a command."""
+    """Open the UI on this machine. The exit code is that of a command.
+
+    Raises UsageError in a terminal that cannot show it.
+    """
+    if os.environ.get("TERM", "") in BLIND and sys.platform != "win32":
+        raise UsageError(
+            "This terminal says that it cannot place text (TERM), so the interface cannot be shown.",
+            hint="The same in plain lines: `landfast select`, `landfast install`, `landfast chat`.",
+        )
     from deploy.commands.context import real_context
 
     app = LandfastApp(real_context(_unheard))

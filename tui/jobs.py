@@ -8,14 +8,16 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
 
 from deploy.commands.context import Context
-from deploy.commands.install import InstallData, InstallRequest, install
 from deploy.errors import Interrupted, LandfastError
 from deploy.results import Problem, Result
 from deploy.sources.base import Progress, Report
 from tui.steps import ORDER, Steps
+
+if TYPE_CHECKING:
+    from deploy.commands.install import InstallData, InstallRequest
 
 T = TypeVar("T")
 
@@ -81,11 +83,14 @@ class Job(Generic[T]):
         self._on_end(outcome)
 
 
+InstallState = Literal["asked", "queued", "running", "stopping", "stopped", "failed", "done"]
+
+
 class InstallJob:
     """One install, with its steps for whoever looks. It belongs to the app: screens come and go."""
 
     def __init__(
-        self, context: Context, request: InstallRequest, title: str, question: str, *, then_chat: bool
+        self, context: Context, request: "InstallRequest", title: str, question: str, *, then_chat: bool
     ) -> None:
         """Prepare the install of `request`; `title` is how people call the model."""
         self.title = title
@@ -93,15 +98,18 @@ class InstallJob:
         self.question = question
         """What to say before it is started; empty where nothing needs to be asked."""
         self.then_chat = then_chat
+        self.queued = False
+        self.kept_bytes = 0
+        """What an earlier run of Landfast left of it."""
         self.steps = Steps(ORDER if then_chat else ORDER[:-1])
         self.installed: InstallData | None = None
         self.problem: Problem | None = None
         self.started = False
         self.over = False
-        self._on_end: Callable[[], None] = lambda: None
+        self._on_end: Callable[[InstallJob], None] = lambda _: None
         self._job = Job(
             context,
-            lambda own: install(own, request),
+            lambda own: _install(own, request),
             on_end=self._end,
             on_progress=lambda progress: self.steps.take(progress, time.monotonic()),
         )
@@ -111,7 +119,18 @@ class InstallJob:
         """Whether the person at the keyboard stopped it."""
         return self._job.cancelled
 
-    def start(self, on_end: Callable[[], None]) -> None:
+    @property
+    def state(self) -> InstallState:
+        """How it stands."""
+        if not self.started:
+            return "queued" if self.queued else "asked"
+        if not self.over:
+            return "stopping" if self.stopped else "running"
+        if self.problem is None:
+            return "done"
+        return "stopped" if self.stopped else "failed"
+
+    def start(self, on_end: "Callable[[InstallJob], None]") -> None:
         """Begin; `on_end` is called from the job's thread."""
         self._on_end = on_end
         self.started = True
@@ -125,7 +144,7 @@ class InstallJob:
         """Wait a little for the end, so that no child process is left behind."""
         self._job.join(limit_s)
 
-    def _end(self, outcome: Result[InstallData] | Problem) -> None:
+    def _end(self, outcome: "Result[InstallData] | Problem") -> None:
         if isinstance(outcome, Problem):
             self.problem = outcome
             self.steps.end("stopped" if self.stopped else "failed")
@@ -133,4 +152,11 @@ class InstallJob:
             self.installed = outcome.data
             self.steps.end("done", "verify")
         self.over = True
-        self._on_end()
+        self._on_end(self)
+
+
+def _install(context: Context, request: "InstallRequest") -> "Result[InstallData]":
+    """Loaded in the job's thread: before the first frame it would cost a tenth of it."""
+    from deploy.commands.install import install
+
+    return install(context, request)

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from deploy.fit.rank import Ranked, Ranking
-from deploy.store.records import Installed
 from tui import text
+
+if TYPE_CHECKING:
+    from deploy.fit.rank import Ranked, Ranking
+    from deploy.store.records import Installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,7 @@ class Row:
     needs: str
     verdict: str
     speed: str
+    publisher: str
     licence: str
     state: str
     searched: str
@@ -25,6 +29,8 @@ class Row:
     suits: bool
     """It fits and can be had: the rows that are not dimmed."""
     fits: bool
+    forbidden: bool
+    """The policy refuses it. Such rows stay in sight: whoever wrote the policy must be able to see what it does."""
     installed: bool
     chosen: bool
     can_be_installed: bool
@@ -32,11 +38,11 @@ class Row:
     remark: str
     """What to know before it is installed: why it does not suit."""
     size_bytes: int
-    ranked: Ranked | None
+    ranked: "Ranked | None"
     """None for an installed model that the catalogue does not rank, such as a file of the user's own."""
 
 
-def rows_of(ranking: Ranking, installed: Sequence[Installed]) -> tuple[Row, ...]:
+def rows_of(ranking: "Ranking", installed: "Sequence[Installed]") -> tuple[Row, ...]:
     """All rows: what suits, best first, then installed models outside the ranking, then what was refused."""
     here = {record.id for record in installed}
     ranked = {candidate.fit.id for candidate in (*ranking.ranked, *ranking.refused)}
@@ -44,18 +50,31 @@ def rows_of(ranking: Ranking, installed: Sequence[Installed]) -> tuple[Row, ...]
     own = [_of_installed(record) for record in installed if record.id not in ranked]
     refused = [_of_ranked(candidate, here, chosen=False) for candidate in ranking.refused]
     fitting = [row for row in refused if row.fits]
-    return (*suited, *own, *fitting, *(row for row in refused if not row.fits))
+    forbidden = [row for row in refused if row.forbidden]
+    rest = [row for row in refused if not row.fits and not row.forbidden]
+    return (*suited, *own, *fitting, *forbidden, *rest)
 
 
-def visible(rows: Sequence[Row], wanted: str, *, show_all: bool) -> list[Row]:
-    """The rows that hold every word that is wanted; without `show_all` only what fits or is installed."""
-    words = wanted.lower().split()
-    return [
-        row for row in rows if (show_all or row.fits or row.installed) and all(word in row.searched for word in words)
-    ]
+Shown = Literal["fits", "all", "installed"]
 
 
-def _of_ranked(candidate: Ranked, here: set[str], *, chosen: bool) -> Row:
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """Which of the rows are in sight."""
+
+    words: str = ""
+    show: Shown = "fits"
+    publisher: str | None = None
+    licence: str | None = None
+
+    def admits(self, row: Row) -> bool:
+        """Whether a row holds every word and is of the kind that is wanted."""
+        kind = {"all": True, "fits": row.fits or row.installed or row.forbidden, "installed": row.installed}[self.show]
+        same = self.publisher in {None, row.publisher} and self.licence in {None, row.licence}
+        return kind and same and all(word in row.searched for word in self.words.lower().split())
+
+
+def _of_ranked(candidate: "Ranked", here: set[str], *, chosen: bool) -> Row:
     fit = candidate.fit
     fits = fit.verdict == "fits"
     licence = text.licence(fit.licence)
@@ -66,21 +85,23 @@ def _of_ranked(candidate: Ranked, here: set[str], *, chosen: bool) -> Row:
         needs=text.needs(fit),
         verdict=text.VERDICTS[fit.verdict],
         speed=text.speed(fit.speed.decode_tok_s),
+        publisher=fit.publisher,
         licence=licence,
         state=text.state(candidate),
         searched=f"{fit.id} {fit.name} {fit.family} {fit.publisher} {licence}".lower(),
         suits=fits and candidate.obtainable,
         fits=fits,
+        forbidden=fit.verdict == "policy",
         installed=fit.id in here,
         chosen=chosen,
-        can_be_installed=candidate.obtainable and fit.verdict != "too-large",
+        can_be_installed=candidate.obtainable and fit.verdict not in {"too-large", "policy"},
         remark="" if fits else candidate.why,
         size_bytes=fit.size_bytes,
         ranked=candidate,
     )
 
 
-def _of_installed(record: Installed) -> Row:
+def _of_installed(record: "Installed") -> Row:
     return Row(
         id=record.id,
         name=text.harmless(record.name),
@@ -88,11 +109,13 @@ def _of_installed(record: Installed) -> Row:
         needs="not ranked",
         verdict="- own file",
         speed="unknown",
+        publisher=text.harmless(record.publisher),
         licence=text.licence(record.licence),
         state="● installed",
         searched=f"{record.id} {record.name} {record.publisher} {record.licence}".lower(),
         suits=True,
         fits=True,
+        forbidden=False,
         installed=True,
         chosen=False,
         can_be_installed=True,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from deploy.fit.fit import Fit, gigabytes, room_bytes
+from deploy.fit.fit import Fit, Workload, gigabytes, room_bytes
 from deploy.fit.rank import Ranked
 from profiles.budget import Budget
 from profiles.machine import Fact, Machine, Provenance, Unknown
@@ -12,6 +12,8 @@ VERDICTS: Final = {
     "too-large": "✗ too large",
     "too-slow": "✗ too slow",
     "not-for-chat": "✗ no chat",
+    "unsuited": "✗ unsuited",
+    "policy": "✗ policy",
 }
 STEERING: Final = (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)
 KEPT: Final = {ord(character): character for character in "\t\n\r"}
@@ -79,15 +81,22 @@ def duration(seconds: float) -> str:
     return f"{seconds // HOUR_S:.0f} h {seconds % HOUR_S // MINUTE_S:.0f} min"
 
 
+def workload_words(workload: Workload) -> str:
+    """What the figures were worked out for."""
+    language = f" in {workload.language}" if workload.language else ""
+    users = f" · {workload.users} users" if workload.users > 1 else ""
+    context = f"{workload.context_tokens / 1024:g}k context"
+    return f"for {workload.purpose}{language} · {context} · ≥{workload.min_decode_tok_s:g} t/s{users}"
+
+
 def machine_lines(machine: Machine, budget: Budget) -> tuple[str, str]:
     """The machine in two lines: what it computes with, and what a model may take of it."""
     cpu, memory = machine.cpu, machine.memory
     processor = "unknown processor" if isinstance(cpu.model.value, Unknown) else cpu.model.value
-    simulated = "SIMULATED · " if machine.simulated else ""
     threads = "1 thread" if budget.threads == 1 else f"{budget.threads} threads"
     room = f"RAM {bytes_fact(memory.total_bytes)}, {gigabytes(room_bytes(budget.host))} free for a model"
     return (
-        f"{simulated}{processor} · {threads} · {_accelerators(machine, budget)}",
+        f"{processor} · {threads} · {_accelerators(machine, budget)}",
         f"{room} · disk {bytes_fact(machine.disk.free_bytes)} free",
     )
 

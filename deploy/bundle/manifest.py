@@ -18,6 +18,8 @@ SIGNATURE: Final = "landfast-bundle.sig"
 PUBLIC_KEY: Final = "landfast-bundle.pub"
 CATALOGUE: Final = "catalog.json"
 LICENCES: Final = "licences.txt"
+POLICY: Final = "policy.toml"
+"""Rules that hold for what is installed from the bundle, beside those of the host."""
 WHEELS: Final = "wheels"
 WHEEL_LOCK: Final = "wheels/requirements.lock"
 MANIFEST_LIMIT_BYTES: Final = 16 << 20

@@ -16,8 +16,8 @@ from deploy.errors import Incomplete, IntegrityError, NotFound, Unreachable
 from deploy.keys import Envelope
 from deploy.paths import Paths
 from deploy.sources.base import Progress, Report
-from deploy.store.files import identity
-from deploy.store.hashing import Follower, Seen, side_by_side
+from deploy.sources.seen import Follower, Seen, identity
+from deploy.store.hashing import side_by_side
 
 BLOCK_BYTES: Final = 1 << 20
 NAMED_PARTS: Final = 3

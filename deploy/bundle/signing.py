@@ -1,5 +1,6 @@
 """Who may fill this machine from a bundle: signatures, and the public keys that are trusted here."""
 
+import base64
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -41,7 +42,24 @@ def read_signature(raw: bytes) -> Envelope:
         raise _altered("its signature file is not one") from error
     if len(signature.signatures) != 1 or signature.payloadType != PAYLOAD_TYPE:
         raise _altered("its signature is not that of a bundle")
+    if raw != _written(signature):
+        raise _altered("its signature file is not as it was written")
     return signature
+
+
+def _written(signature: Envelope) -> bytes:
+    """The file's only form: base64 has several for the same bytes, and JSON many."""
+    try:
+        one = signature.signatures[0]
+        plain = msgspec.structs.replace(one, sig=_canonical(one.sig))
+        same = msgspec.structs.replace(signature, payload=_canonical(signature.payload), signatures=(plain,))
+    except ValueError:
+        return b""
+    return msgspec.json.encode(same) + b"\n"
+
+
+def _canonical(text: str) -> str:
+    return base64.b64encode(base64.b64decode(text, validate=True)).decode()
 
 
 def signer(signature: Envelope) -> str:

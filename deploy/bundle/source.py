@@ -4,13 +4,13 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.bundle.manifest import CATALOGUE, BundledModel, Entry
+from deploy.bundle.manifest import CATALOGUE, POLICY, BundledModel, Entry
 from deploy.bundle.reading import Bundle, read_small, restore
 from deploy.catalog.model import Artifact, Catalog, CataloguedFile
 from deploy.errors import NotFound
 from deploy.sources.base import NoOffer, Offer, Reach, Report
+from deploy.sources.seen import Seen
 from deploy.sources.writing import writing_to
-from deploy.store.hashing import Seen
 
 
 class BundleSource:
@@ -22,6 +22,8 @@ class BundleSource:
         self.name = f"bundle {bundle.root}"
         self.seen: dict[Path, Seen] = {}
         """What was hashed while it was copied."""
+        self.revision: str | None = None
+        """The bundle's signature says what is in it."""
 
     def reach(self, timeout_s: float) -> Reach:  # noqa: ARG002 - every source has it
         """It was read just now, so it answers."""
@@ -84,6 +86,16 @@ class BundleSource:
             return None if raw is None else msgspec.json.decode(raw, type=Catalog)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
+
+    def policy(self) -> str | None:
+        """The rules that the bundle's signer made for what is in it. Raises NotFound where another medium has them."""
+        entry = self._bundle.manifest.entry_at(POLICY)
+        return None if entry is None else read_small(self._bundle, entry).decode()
+
+    @property
+    def root(self) -> Path:
+        """Where the bundle lies."""
+        return self._bundle.root
 
     def model_of(self, artifact: Artifact) -> BundledModel | None:
         """The model of the bundle that is this artifact."""

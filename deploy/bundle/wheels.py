@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from deploy.bundle.engine_wheel import complete
 from deploy.bundle.manifest import Target
 from deploy.errors import NotFound, Unreachable
 from deploy.sources.base import Progress, Report
@@ -78,6 +79,7 @@ def _fill(folder: Path, lock: Path, environment: Mapping[str, str], report: Repo
         building = ("wheel", *OPTIONS, *_isolation("scikit_build_core"), "--no-cache-dir", "--require-hashes")
         flags = {"CMAKE_ARGS": PORTABLE, **environment}
         _pip((*building, "-r", engine, "-w", str(folder)), flags, Path(scratch), report, "build the engine")
+        complete(next(folder.glob("llama_cpp_python-*.whl")))
 
 
 def _own_wheel(checkout: Path, folder: Path, environment: Mapping[str, str], report: Report) -> Path:

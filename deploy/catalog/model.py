@@ -123,6 +123,36 @@ class MemoryCurve(msgspec.Struct, frozen=True, kw_only=True):
     """Most numbers of one token that a matrix is multiplied with."""
 
 
+class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a token passes, in numbers of parameters, as the engine lists the model's matrices."""
+
+    graph_nodes: int
+    """Operations of which one token is computed."""
+    products: int
+    """Matrices that it is multiplied with; all experts of a kind count as one."""
+    dense: int = 0
+    """In matrices of the blocks, less those below."""
+    important: int = 0
+    """Values and down projections, of which quantisers keep some finer."""
+    experts: int = 0
+    """In all experts, less those below."""
+    experts_important: int = 0
+    """Their down projections."""
+    whole: int = 0
+    """In matrices that are not quantised: routers, convolutions."""
+    output: int = 0
+    embedding: int = 0
+    """Looked up, and multiplied with only where it is the output matrix too."""
+    last_dense: int = 0
+    """Feed-forward part of the last block, which only the last token of a prompt passes."""
+    last_experts: int = 0
+    experts_count: int = 0
+    experts_used: int = 0
+    queries_per_key: float = 1.0
+    """Query heads that share a key; all of them where keys are compressed."""
+    head_size: int = 0
+
+
 class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     """What the model was made for; None where no source says."""
 
@@ -142,6 +172,45 @@ class Licence(msgspec.Struct, frozen=True, kw_only=True):
     """SPDX identifier, or LicenseRef-… where there is none."""
     restrictions: str | None
     """Notable limits in one sentence."""
+
+
+Use = Literal["chat", "reasoning", "code", "tools", "vision", "long-context", "language"]
+"""What a benchmark says something of."""
+
+
+class ScoreSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose scores these are. Only sources whose terms allow passing them on are taken."""
+
+    id: str
+    name: str
+    """With its address, as its terms want it to be named."""
+    licence: str
+    dated: str
+    """ISO date."""
+
+
+class Score(msgspec.Struct, frozen=True, array_like=True):
+    """One public benchmark score of a model."""
+
+    benchmark: str
+    value: float
+    """A share of 1, or a rating."""
+    source: str
+    """Id of its ScoreSource."""
+
+
+class Merit(msgspec.Struct, frozen=True, array_like=True):
+    """How good a model is for one use. Where no benchmark says, it is worked out from its size, age and kin."""
+
+    use: Use
+    points: float
+    """One more stands for twice the parameters, all else equal."""
+    error: float
+    """Standard error, in points."""
+    scores: int
+    """Benchmark scores of this use behind it."""
+    others: int
+    """Benchmark scores of other uses behind it."""
 
 
 Openness = Literal["weights", "weights-and-code", "fully-open"]
@@ -166,6 +235,11 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     parameters_total: int
     parameters_active: int
     """Parameters used per token; equal to the total for dense models."""
+    layers: int = 1
+    expert_parameters: int = 0
+    """Of the total, those in experts of which a token passes through some. Source: the engine's list of tensors."""
+    table_parameters: int = 0
+    """Of the total, those that are looked up by token and not multiplied with."""
     architecture: str
     """llama.cpp's name for it."""
     context_tokens: int
@@ -174,8 +248,14 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     languages: tuple[str, ...] | None = None
     """ISO 639 codes of the languages that it was made for; None where no source says."""
     memory: MemoryCurve
+    work: Work | None = None
+    """None where the engine was not asked."""
     artifacts: tuple[Artifact, ...]
     sources: tuple[str, ...]
+    scores: tuple[Score, ...] = ()
+    """Empty where no source with open terms has any."""
+    merits: tuple[Merit, ...] = ()
+    """Composite of the scores for each use; worked out when the catalogue is built."""
 
 
 class LeftOut(msgspec.Struct, frozen=True):
@@ -194,6 +274,8 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     """ISO date of the newest fact."""
     engine: str
     """Engine version that the memory curves belong to."""
+    score_sources: tuple[ScoreSource, ...] = ()
+    """Named as their licences ask."""
     models: tuple[Model, ...]
     left_out: tuple[LeftOut, ...]
 
@@ -209,10 +291,15 @@ __all__ = [
     "LeftOut",
     "Licence",
     "MemoryCurve",
+    "Merit",
     "Model",
     "Openness",
     "PackageOrigin",
     "PackagePiece",
     "Points",
+    "Score",
+    "ScoreSource",
     "StateCurve",
+    "Use",
+    "Work",
 ]

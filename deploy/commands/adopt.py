@@ -10,7 +10,7 @@ import msgspec
 from deploy.catalog.model import Artifact, CataloguedFile, Model
 from deploy.commands.context import Context
 from deploy.commands.install import InstallRequest, install
-from deploy.errors import ExitCode, LandfastError
+from deploy.errors import ExitCode, LandfastError, UsageError
 from deploy.results import Problem, Result, warning
 from deploy.sources.adopted import Adopted
 from deploy.sources.base import Report
@@ -55,7 +55,14 @@ def look(context: Context, folder: str | None) -> Result[AdoptData]:
 
 
 def adopt(context: Context, found: AdoptData, *, link: bool = False) -> Result[AdoptData]:
-    """Take in what `look` has found. One that cannot be taken in does not keep the others out."""
+    """Take in what `look` has found. One that cannot be taken in does not keep the others out.
+
+    Raises UsageError where a host's store is to share a file with one user's program.
+    """
+    if link and context.paths.shared:
+        raise UsageError(
+            "What the whole host uses cannot be a file that another program may change.", hint="Leave --link out."
+        )
     adopted: list[str] = []
     failures: list[tuple[str, LandfastError]] = []
     for model in found.found:

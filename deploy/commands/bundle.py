@@ -12,6 +12,7 @@ from deploy.bundle import wheels as wheel_maker
 from deploy.bundle.manifest import (
     CATALOGUE,
     LICENCES,
+    POLICY,
     WHEEL_LOCK,
     WHEELS,
     BundledFile,
@@ -28,6 +29,7 @@ from deploy.commands.models import named
 from deploy.commands.targets import catalogued
 from deploy.errors import ExitCode, IntegrityError, NotFound, PolicyRefused
 from deploy.keys import fingerprint, signing_key
+from deploy.policy.document import read_document
 from deploy.results import Problem, Result, warning
 from deploy.store.records import Description, Installed
 
@@ -40,6 +42,8 @@ class CreateRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Installed models; none for all of them."""
     part_bytes: int
     wheels: bool = False
+    policy: str | None = None
+    """A policy file that is to hold for what is installed from the bundle."""
 
 
 class CreateData(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +75,8 @@ class InspectData(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[HeldModel, ...]
     wheels: int
     target: Target | None
+    policy: bool
+    """Whether it brings rules for what is installed from it."""
     size_bytes: int
     hashed: bool
     """Whether every byte was looked at, or only names and lengths."""
@@ -78,12 +84,15 @@ class InspectData(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def create(context: Context, request: CreateRequest) -> Result[CreateData]:
-    """Make a bundle of installed models. Raises NotFound, NotEnoughSpace, UsageError, IntegrityError."""
+    """Make a bundle of installed models.
+
+    Raises NotFound, NotEnoughSpace, UsageError, IntegrityError, and PolicyRefused for a policy file that is not one.
+    """
     records = _records(context, request.models, empty_ok=request.wheels)
     key = signing_key(context.paths)
     with tempfile.TemporaryDirectory(prefix="landfast-bundle-") as scratch:
         items = [item for record in records for item in _model_items(context, record)]
-        items += _papers(context, records, Path(scratch))
+        items += (*_papers(context, records, Path(scratch)), *_policy_item(request.policy))
         target = None
         if request.wheels:
             items += _wheel_items(context, Path(scratch))
@@ -156,6 +165,15 @@ def _papers(context: Context, records: Sequence[Installed], scratch: Path) -> tu
     return Item(CATALOGUE, catalogue), Item(LICENCES, licences)
 
 
+def _policy_item(policy: str | None) -> tuple[Item, ...]:
+    """The policy file, read through once: no host could use a bundle with a broken one."""
+    if policy is None:
+        return ()
+    path = Path(policy).expanduser()
+    read_document(path)
+    return (Item(POLICY, path),)
+
+
 def _wheel_items(context: Context, scratch: Path) -> tuple[Item, ...]:
     checkout = Path(__file__).resolve().parents[2]
     wheels = wheel_maker.collect(checkout, context.paths.state / "wheels", os.environ, context.report)
@@ -213,6 +231,7 @@ def _inspected(bundle: Bundle, parts: tuple[PartVerdict, ...], *, trusted: bool,
         ),
         wheels=_wheel_count(manifest),
         target=manifest.target,
+        policy=manifest.entry_at(POLICY) is not None,
         size_bytes=manifest.size_bytes,
         hashed=hashed,
         parts=parts,

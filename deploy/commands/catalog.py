@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from deploy.catalog.loader import load_intact
-from deploy.catalog.model import Capabilities, LeftOut, Model, Openness
+from deploy.catalog.model import Capabilities, LeftOut, Model, Openness, Score, ScoreSource
 from deploy.catalog.search import search
 from deploy.catalog.signature import require_signed
 from deploy.commands.admission import forbidden
@@ -47,6 +47,8 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     languages: tuple[str, ...] | None
     quants: tuple[str, ...]
     smallest_bytes: int
+    scores: tuple[Score, ...]
+    """Public benchmark scores; empty where no source with open terms has any."""
     forbidden: str | None
     """Why the policy forbids every form of it; None where it does not."""
 
@@ -59,6 +61,8 @@ class CatalogData(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[Listed, ...]
     left_out: tuple[LeftOut, ...]
     """Known models that cannot be installed, and why."""
+    score_sources: tuple[ScoreSource, ...] = ()
+    """Whose the scores are, named as their licences ask."""
 
 
 class UpdateData(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +88,7 @@ def find(context: Context, wanted: CatalogFilter) -> Result[CatalogData]:
         engine=catalog.engine,
         models=tuple(_listed(context, model) for model in models),
         left_out=left_out,
+        score_sources=catalog.score_sources,
     )
     return Result(command="catalog search", data=data)
 
@@ -177,5 +182,6 @@ def _listed(context: Context, model: Model) -> Listed:
         languages=model.languages,
         quants=tuple(artifact.quant for artifact in model.artifacts),
         smallest_bytes=min(artifact.size_bytes for artifact in model.artifacts),
+        scores=model.scores,
         forbidden=reasons[0] if all(reasons) else None,
     )

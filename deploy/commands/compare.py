@@ -44,7 +44,13 @@ def _side(context: Context, name: str, workload: Workload, warnings: list[str]) 
     warnings += said
     match target:
         case CatalogueTarget(model, artifact) | InstalledTarget(_, (model, artifact)):
-            points = quality(model, artifact, suit(model, workload.purpose, workload.language))
+            points = quality(
+                model,
+                artifact,
+                suit(model, workload.purpose, workload.language),
+                workload.purpose,
+                plan.plan.context_tokens,
+            )
             return Side(plan=plan, model=msgspec.structs.replace(model, artifacts=(artifact,)), quality=points)
     unknown: Fact[float] = Fact(Unknown("the catalogue does not know this file"), "nothing", Provenance.ASSUMED)
     return Side(plan=plan, model=None, quality=unknown)

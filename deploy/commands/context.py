@@ -12,10 +12,11 @@ from deploy.paths import Paths, current
 from deploy.policy.policy import NO_POLICY, Policy
 from deploy.sources.base import Report, Source
 from deploy.store.store import Store
+from deploy.store.stores import store_of
 from profiles.machine import Machine
 
 if TYPE_CHECKING:
-    from profiles.probe import ProbeReport
+    from profiles.probe import ProbeReport, Probes
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,8 @@ class Context:
 
     @property
     def store(self) -> Store:
-        """The store at its place."""
-        return Store(self.paths.store)
+        """The store at its place, with the host's beside it. Raises PolicyRefused for one that is not for this user."""
+        return store_of(self.paths)
 
 
 def real_context(report: Report, *, offline: bool = False, unsealed: bool = False) -> Context:
@@ -66,12 +67,17 @@ def real_context(report: Report, *, offline: bool = False, unsealed: bool = Fals
         engine=LlamaEngine(unsealed=unsealed),
         sources=sources,
         profile=lambda: _profile(paths.store),
-        catalog=lambda: load_newest(paths.catalogue),
+        catalog=lambda: load_newest(_catalogue(paths)),
         report=report,
         policy=policy,
         barred=barred,
         probes=lambda: _probes(paths.store),
     )
+
+
+def _catalogue(paths: Paths) -> Path:
+    """One's own newer catalogue, or else the host's."""
+    return paths.host.catalogue if paths.host is not None and not paths.catalogue.exists() else paths.catalogue
 
 
 def _sources() -> tuple[Source, ...]:
@@ -83,10 +89,19 @@ def _sources() -> tuple[Source, ...]:
 def _profile(store: Path) -> Machine:
     from profiles.probe import profile
 
-    return profile(store)
+    return profile(store, _probes_here())
 
 
 def _probes(store: Path) -> "tuple[ProbeReport, ...]":
     from profiles.probe import examine
 
-    return examine(store).probes
+    return examine(store, _probes_here()).probes
+
+
+def _probes_here() -> "Probes":
+    """The probes of this machine; the engine is asked for its devices in a sealed process of its own."""
+    from deploy.engine.client import LlamaEngine
+    from profiles.probe import probes_of
+    from profiles.world import LiveWorld
+
+    return probes_of(LiveWorld(), LlamaEngine().devices)

@@ -1,7 +1,7 @@
 """`landfast install [MODEL]`: bring a model in, every byte verified, or change nothing."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from deploy.bundle.manifest import BundledModel
 from deploy.bundle.source import BundleSource
 from deploy.catalog.model import Artifact, CataloguedFile, Model
 from deploy.commands.admission import require_admitted, require_subject_admitted, subject_of_description
+from deploy.commands.arrival import arrival, promised, require_form, seen_by
 from deploy.commands.context import Context
 from deploy.commands.places import bundle_of, only_from
 from deploy.commands.select import select
@@ -23,8 +24,8 @@ from deploy.sources.base import NoOffer, Source
 from deploy.sources.folder import Folder
 from deploy.sources.package_index import NAME as PACKAGE_INDEX
 from deploy.sources.rate import limited
-from deploy.store.hashing import Seen
-from deploy.store.records import Description, Installed, Pin, Pinned
+from deploy.store.files import sha256_of
+from deploy.store.records import Arrival, Description, Installed, Pin, Pinned, Promise
 from deploy.store.transaction import Transaction
 
 
@@ -58,19 +59,36 @@ def install(context: Context, request: InstallRequest) -> Result[InstallData]:
     target, reason, messages = _wanted(context, request)
     _require_admitted(context, target)
     if isinstance(target, InstalledTarget):
-        if _whole(context, target.installed):
+        if not _outdated(target) and _whole(context, target.installed):
             return _nothing_to_do(target.installed, reason, messages)
         target = _again(target, request)
     offered = _offered(context, request, target)
-    installed, fresh, note = _bring(context, offered, target)
+    wanted = _described(context, target, request.workload)
+    installed, fresh, note = _bring(context, offered, wanted)
     if not fresh:
         return _nothing_to_do(installed, reason, messages)
     return Result(
         command="install",
         changed=True,
         data=InstallData(installed=installed, reason=reason),
-        messages=(*messages, *note),
+        messages=(*messages, *note, *_kept(context, installed)),
     )
+
+
+def _outdated(target: InstalledTarget) -> bool:
+    """Whether the catalogue promises other bytes by now than those that are installed."""
+    if target.catalogued is None:
+        return False
+    promised_hashes = tuple(file.sha256 for file in target.catalogued[1].files)
+    return None not in promised_hashes and promised_hashes != target.installed.hashes
+
+
+def _kept(context: Context, installed: Installed) -> tuple[Message, ...]:
+    """That the former version can be gone back to."""
+    if not any(one.serial == installed.serial - 1 for one in context.store.former(installed.id)):
+        return ()
+    back, free = f"`landfast models rollback {installed.id}`", "`landfast models gc --former`"
+    return (info(f"The former version is kept: {back} goes back to it, {free} gives back its space."),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +204,9 @@ class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What an earlier install or a bundle says of a model that the catalogue does not know."""
     pinned: tuple[Pinned, ...] = ()
     """For each file, who promised its hash; empty where it was the catalogue."""
+    own: Path | None = None
+    """The file that the user named; None where it comes from elsewhere."""
+    promise: Promise | None = None
 
     @property
     def promisers(self) -> tuple[Pinned, ...]:
@@ -195,10 +216,9 @@ class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _bring(
-    context: Context, offered: Sequence[tuple[Source, str]], target: Goal
+    context: Context, offered: Sequence[tuple[Source, str]], wanted: _Wanted
 ) -> tuple[Installed, bool, tuple[Message, ...]]:
     """Try the sources in turn. One that does not answer or has not got it is passed over; a wrong byte is final."""
-    wanted = _described(target)
     silent: list[Unreachable | NotFound] = []
     for source, place in offered:
         try:
@@ -219,15 +239,30 @@ def _bring(
 
 def _bring_from(context: Context, source: Source, place: str, wanted: _Wanted) -> tuple[Installed, bool]:
     with context.store.transaction(wanted.id, wanted.artifact.size_bytes, context.report) as transaction:
-        if transaction.present is not None and _whole(context, transaction.present):
-            return transaction.present, False
+        wanted = _vouched(source, _hashed(context, wanted, transaction.present))
+        present = transaction.present
+        if present is not None and _is(present, wanted) and _whole(context, present):
+            return present, False
         files = source.fetch(wanted.artifact, transaction.staging, context.report)
-        return _commit(transaction, files, _vouched(source, wanted), place, _seen(source)), True
+        return _commit(transaction, files, wanted, (source, place)), True
 
 
-def _seen(source: Source) -> Mapping[Path, Seen]:
-    """What a source has hashed on the way."""
-    return source.seen if isinstance(source, BundleSource) else {}
+def _is(present: Installed, wanted: _Wanted) -> bool:
+    """Whether what is installed is what is wanted, as far as anybody promised hashes."""
+    files = wanted.artifact.files
+    return len(present.files) == len(files) and all(
+        file.sha256 is None or file.sha256 == there for file, there in zip(files, present.hashes, strict=True)
+    )
+
+
+def _hashed(context: Context, wanted: _Wanted, present: Installed | None) -> _Wanted:
+    """A file of one's own is told from an earlier one of its name by its hash: another one is another version."""
+    if wanted.own is None or present is None:
+        return wanted
+    (file,) = wanted.artifact.files
+    digest, _ = sha256_of(wanted.own, f"hash {file.name}", context.report)
+    artifact = msgspec.structs.replace(wanted.artifact, files=(msgspec.structs.replace(file, sha256=digest),))
+    return msgspec.structs.replace(wanted, artifact=artifact, pinned=("first-use",))
 
 
 def _vouched(source: Source, wanted: _Wanted) -> _Wanted:
@@ -241,13 +276,24 @@ def _vouched(source: Source, wanted: _Wanted) -> _Wanted:
 
 
 def _commit(
-    transaction: Transaction, files: tuple[Path, ...], wanted: _Wanted, place: str, seen: Mapping[Path, Seen]
+    transaction: Transaction, files: tuple[Path, ...], wanted: _Wanted, origin: tuple[Source, str]
 ) -> Installed:
+    source, place = origin
     pins = [
         Pin(name=file.name, size_bytes=file.size_bytes if file.size_exact else None, sha256=file.sha256, by=who)
         for file, who in zip(wanted.artifact.files, wanted.promisers, strict=True)
     ]
-    return transaction.commit(files, pins, inspect_parts, lambda contents: _description(wanted, place, contents), seen)
+
+    def validate(paths: Sequence[Path]) -> ModelFile:
+        contents = inspect_parts(paths)
+        if not wanted.artifact.pinned and wanted.model is not None:
+            require_form(wanted.id, contents)
+        return contents
+
+    def describe(contents: ModelFile) -> Arrival:
+        return arrival(_description(wanted, place, contents), source, wanted.promise, transaction.present)
+
+    return transaction.commit(files, pins, validate, describe, seen_by(source))
 
 
 def _description(wanted: _Wanted, place: str, contents: ModelFile) -> Description:
@@ -276,19 +322,27 @@ def _offered(context: Context, request: InstallRequest, target: Goal) -> list[tu
     if isinstance(target, FileTarget):
         own = Folder(target.path)
         return [(own, own.name)]
-    artifact = _described(target).artifact
+    artifact = _goods(target).artifact
     offers = [(source, source.offer(artifact)) for source in context.sources]
     return [(source, offer.source) for source, offer in offers if not isinstance(offer, NoOffer)]
 
 
-def _described(target: Goal) -> _Wanted:
+def _described(context: Context, target: Goal, workload: Workload) -> _Wanted:
+    """What goes into the store, with what is foretold of it here."""
+    wanted = _goods(target)
+    if not isinstance(target, (CatalogueTarget, FileTarget)):
+        return wanted
+    return msgspec.structs.replace(wanted, promise=promised(context, target, workload))
+
+
+def _goods(target: Goal) -> _Wanted:
     match target:
         case CatalogueTarget(model, artifact):
             return _Wanted(id=target.id, artifact=artifact, model=model)
         case FileTarget(path, contents):
             file = CataloguedFile(name=path.name, size_bytes=contents.file_bytes, size_exact=True)
             artifact = Artifact(quant=contents.quant, publisher="own file", files=(file,))
-            return _Wanted(id=f"{_own_id(path)}:{contents.quant}", artifact=artifact)
+            return _Wanted(id=f"{_own_id(path)}:{contents.quant}", artifact=artifact, own=path)
         case BundledTarget(bundled, artifact):
             signer: Pinned = "bundle"
             return _Wanted(id=bundled.id, artifact=artifact, known=bundled, pinned=(signer,) * len(artifact.files))

@@ -48,11 +48,12 @@ def list_library(_context: Context) -> Result[LibraryData]:
 
 def record_this(_context: Context, file: str) -> Result[RecordData]:
     """Write what the probes read here, without names and serial numbers. Raises NotWritable."""
+    from deploy.engine.client import LlamaEngine
     from profiles.recording import record, recording_to_json
     from profiles.world import LiveWorld
 
     path = Path(file).expanduser()
-    raw = recording_to_json(record(LiveWorld()))
+    raw = recording_to_json(record(LiveWorld(), engine_devices=LlamaEngine().devices))
     try:
         path.write_bytes(raw)
     except OSError as error:

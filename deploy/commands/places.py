@@ -5,12 +5,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from deploy.bundle.manifest import POLICY
 from deploy.bundle.reading import is_bundle, open_bundle
 from deploy.bundle.source import BundleSource
 from deploy.catalog.model import Catalog
 from deploy.commands.context import Context
 from deploy.commands.sources import require_place
 from deploy.errors import NotFound
+from deploy.policy.document import parse
+from deploy.policy.policy import Policy
 from deploy.sources.base import Source
 from deploy.sources.folder import Folder
 from deploy.sources.web import Mirror
@@ -19,13 +22,16 @@ from deploy.sources.web import Mirror
 def only_from(context: Context, place: str) -> Context:
     """The same world with this place as its only source.
 
-    A bundle brings its own catalogue, which counts where it is the newer one. Raises PolicyRefused for a bundle
+    A bundle brings its own catalogue, which counts where it is the newer one, and may bring rules that can only forbid
+    more than those of the host. Raises PolicyRefused for a bundle
     that nobody trusted has signed and for a place that the policy forbids, and IntegrityError for an altered one.
     """
     source = source_at(context, place)
     require_place(context.policy, source)
     if isinstance(source, BundleSource):
-        return replace(context, sources=(source,), catalog=_newer(context.catalog, source))
+        policy = _with_rules_of(source, context.policy)
+        require_place(policy, source)
+        return replace(context, sources=(source,), catalog=_newer(context.catalog, source), policy=policy)
     return replace(context, sources=(source,))
 
 
@@ -42,6 +48,12 @@ def source_at(context: Context, place: str) -> Source:
 def bundle_of(context: Context) -> BundleSource | None:
     """The bundle, where it is what the world's models come from."""
     return next((source for source in context.sources if isinstance(source, BundleSource)), None)
+
+
+def _with_rules_of(source: BundleSource, policy: Policy) -> Policy:
+    """The host's policy and the bundle's."""
+    text = source.policy()
+    return policy if text is None else Policy((*policy.documents, parse(text, source.root / POLICY)))
 
 
 def _newer(own: Callable[[], Catalog], source: BundleSource) -> Callable[[], Catalog]:

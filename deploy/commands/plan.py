@@ -12,9 +12,20 @@ from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget
 from deploy.engine.protocol import LoadPlan
 from deploy.errors import ExitCode
 from deploy.fit.advice import Change, advise
-from deploy.fit.fit import DEFAULT_MIN_DECODE_TOK_S, Verdict, Workload, fit, gigabytes, load_plan, room_bytes
-from deploy.fit.memory import MemoryPlan, plan_memory_rehearsed
-from deploy.fit.speed import Speed, forecast
+from deploy.fit.demand import demand_of_file
+from deploy.fit.fit import (
+    DEFAULT_MIN_DECODE_TOK_S,
+    PoolUse,
+    Verdict,
+    Workload,
+    fit,
+    gigabytes,
+    load_plan,
+    room_bytes,
+)
+from deploy.fit.loading import turn_s, ways
+from deploy.fit.memory import MemoryPlan, for_users, plan_memory_rehearsed
+from deploy.fit.speed import Speed, conditions_of, forecast
 from deploy.gguf.check import ModelFile, inspect_parts
 from deploy.results import Problem, Result, warning
 from profiles.budget import Budget
@@ -30,6 +41,8 @@ class PlanData(msgspec.Struct, frozen=True, kw_only=True):
     pool: str
     room_bytes: int
     plan: LoadPlan
+    pools: tuple[PoolUse, ...] = ()
+    """Memory by memory; empty where the host's is the only one."""
     memory: MemoryPlan
     peak_bytes: int
     hard_bytes: int
@@ -45,6 +58,7 @@ def plan(context: Context, name: str, workload: Workload) -> Result[PlanData]:
     found = budget_of(context)
     target = resolve(context, name, workload)
     data, warnings = plan_target(context, target, found, workload)
+    data = _rehearsed(context, target, data, workload)
     messages = tuple(warning(sentence) for sentence in (*warnings, *_forbidden(context, target)))
     if data.verdict in {"too-large", "too-slow"}:
         return Result(
@@ -79,6 +93,24 @@ def plan_target(
     return _of_file(context, own, found, workload), own.contents.warnings
 
 
+def _rehearsed(context: Context, target: Target, data: PlanData, workload: Workload) -> PlanData:
+    """The plan of an installed model with the figures of the engine for its files, where it can be asked."""
+    if not isinstance(target, InstalledTarget) or target.catalogued is None:
+        return data
+    if data.plan.gpu_layers or context.profile().simulated:
+        return data
+    paths = context.store.open_files(target.installed, context.report)
+    said = context.engine.rehearse(paths, data.plan)
+    memory = for_users(plan_memory_rehearsed(said, data.plan, inspect_parts(paths).shape), workload.users)
+    found = msgspec.structs.replace(
+        data, memory=memory, peak_bytes=memory.peak_bytes, hard_bytes=memory.hard_bytes, pools=()
+    )
+    if data.verdict not in {"fits", "too-large"}:
+        return found
+    verdict, reason = _judge(memory.peak_bytes, data.room_bytes, data.speed, workload)
+    return msgspec.structs.replace(found, verdict=verdict, reason=reason)
+
+
 class _Own(NamedTuple):
     """Files that the catalogue does not know."""
 
@@ -95,6 +127,7 @@ def _of_catalogue(model: Model, artifact: Artifact, found: Budget, workload: Wor
         licence=placed.licence,
         pool=placed.pool,
         room_bytes=placed.room_bytes,
+        pools=placed.pools,
         plan=placed.plan,
         memory=placed.memory,
         peak_bytes=placed.peak_bytes,
@@ -110,11 +143,21 @@ def _of_file(context: Context, own: _Own, found: Budget, workload: Workload) -> 
     """A file that the catalogue does not know is rehearsed by the engine itself."""
     pool = found.host
     plan = load_plan(min(workload.context_tokens, own.contents.context_tokens), pool, found)
-    memory = plan_memory_rehearsed(context.engine.rehearse(own.paths, plan), plan, own.contents.shape)
-    active_bytes = _active_bytes(own.contents)
-    parameters_active = own.contents.parameters * active_bytes // max(own.contents.tensor_bytes, 1)
-    speed = forecast(pool, found.threads, active_bytes, max(parameters_active, 1))
-    room = room_bytes(pool)
+    said = context.engine.rehearse(own.paths, plan)
+    demand = demand_of_file(own.contents, own.label, said.state_bytes, plan.context_tokens)
+    room, known = room_bytes(pool), conditions_of(found)
+    plans = sorted(
+        ways(plan, demand, pool, found.threads, known),
+        key=lambda way: turn_s(way, demand, pool, found.threads, known),
+    )
+    for plan in plans:
+        if plan.flash_attention and not plan.repack:
+            memory = plan_memory_rehearsed(said, plan, own.contents.shape)
+        else:
+            memory = plan_memory_rehearsed(context.engine.rehearse(own.paths, plan), plan, own.contents.shape)
+        if memory.peak_bytes <= room:
+            break
+    speed = forecast(demand, pool, found.threads, plan, known)
     verdict, reason = _judge(memory.peak_bytes, room, speed, workload)
     return PlanData(
         id=own.label,
@@ -130,14 +173,6 @@ def _of_file(context: Context, own: _Own, found: Budget, workload: Workload) -> 
         verdict=verdict,
         reason=reason,
     )
-
-
-def _active_bytes(contents: ModelFile) -> int:
-    """Weights that a token reads: all but the experts it does not pass through."""
-    if contents.expert_count == 0:
-        return contents.tensor_bytes
-    idle = contents.expert_count - contents.expert_used_count
-    return contents.tensor_bytes - contents.expert_tensor_bytes * idle // contents.expert_count
 
 
 def _judge(

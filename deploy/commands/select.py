@@ -6,13 +6,15 @@ from deploy.catalog.model import Catalog
 from deploy.commands.admission import forbidden
 from deploy.commands.availability import availability, reach_all, reach_messages
 from deploy.commands.context import Context
+from deploy.commands.pace import timed_budget
 from deploy.errors import ExitCode
 from deploy.fit.advice import Change, advise
 from deploy.fit.fit import Workload
 from deploy.fit.rank import Ranking, rank
+from deploy.fit.speed import conditions_of
 from deploy.results import Message, Problem, Result, info
 from deploy.sources.base import Reach
-from profiles.budget import Budget, budget
+from profiles.budget import Budget
 from profiles.machine import Machine
 
 
@@ -40,7 +42,7 @@ class SelectData(msgspec.Struct, frozen=True, kw_only=True):
 def select(context: Context, workload: Workload) -> Result[SelectData]:
     """Rank the catalogue. What cannot be had from here is refused with that reason."""
     machine = context.profile()
-    found = budget(machine)
+    found = timed_budget(context.paths, machine)
     catalog = context.catalog()
     reach = reach_all(context.sources)
     ranking = rank(catalog, found, workload, availability(context, reach), forbidden(context.policy))
@@ -63,7 +65,7 @@ def select(context: Context, workload: Workload) -> Result[SelectData]:
             errors=(_nothing(ranking, workload),),
             exit_code=ExitCode.NOTHING_FITS,
         )
-    return Result(command="select", data=data, messages=messages)
+    return Result(command="select", data=data, messages=(*messages, *_about_speed(machine, found)))
 
 
 def _advice(catalog: Catalog, ranking: Ranking, found: Budget, workload: Workload) -> Advice | None:
@@ -86,6 +88,13 @@ def _about(workload: Workload) -> tuple[Message, ...]:
     if workload.purpose != "vision":
         return ()
     return (info("Landfast hands no pictures to models yet; they are chosen by what they were made for."),)
+
+
+def _about_speed(machine: Machine, found: Budget) -> tuple[Message, ...]:
+    """Where a measurement would make a difference."""
+    if machine.simulated or conditions_of(found).calibration is not None:
+        return ()
+    return (info("Speeds are estimated. `landfast calibrate` measures this machine in ten seconds."),)
 
 
 def _sensible(change: Change, found: Budget, workload: Workload) -> bool:

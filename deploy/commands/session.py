@@ -1,6 +1,7 @@
 """Opening a model for run, chat and the UI: which one, with which plan, and whether memory allows it now."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -8,13 +9,16 @@ import msgspec
 
 from deploy.commands.admission import require_admitted
 from deploy.commands.context import Context
+from deploy.commands.pace import Foreseen, keep_run
 from deploy.commands.plan import PlanData, plan_target
 from deploy.commands.recording import RecordedSession, Recorder
 from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, best_installed, budget_of, resolve
 from deploy.engine.client import Session
-from deploy.engine.protocol import LoadPlan
+from deploy.engine.protocol import Adapter, LoadPlan
 from deploy.errors import LandfastError, NotEnoughMemory, NotFound
 from deploy.fit.fit import Workload, gigabytes
+from deploy.fit.speed import conditions_of
+from deploy.gguf.adapter import inspect_adapter, require_fits
 from deploy.journal import Event, Journal
 from deploy.sources.base import Progress
 
@@ -41,36 +45,70 @@ class MemoryUse(msgspec.Struct, frozen=True, kw_only=True):
     """What the process held when the model was loaded."""
 
 
-def open_model(context: Context, name: str | None, workload: Workload) -> Opened:
-    """Load the named model, or the best installed one.
+def open_model(context: Context, name: str | None, workload: Workload, adapters: tuple[Adapter, ...] = ()) -> Opened:
+    """Load the named model, or the best installed one, with adapters laid over it.
 
     Raises PolicyRefused when the policy forbids it, NotFound when it is not installed, IntegrityError when its
-    files changed, NotEnoughMemory when it cannot be loaded now, EngineFailed when the engine refuses it.
+    files changed, NotEnoughMemory when it cannot be loaded now, EngineFailed when the engine refuses it, and
+    InvalidModel for an adapter that does not belong to it.
     """
-    found = budget_of(context)
+    found = budget_of(context, now=True)
     target = best_installed(context, found, workload) if name is None else resolve(context, name, workload)
     if isinstance(target, CatalogueTarget):
         raise NotFound(f"{target.id} is not installed.", hint=f"Run `landfast install {target.id}` first.")
     require_admitted(context, target)
     plan, warnings = plan_target(context, target, found, workload)
-    _require_memory(plan)
     files = _files(context, target)
-    session = _open(context, target, plan, files)
+    with_adapters = _adapted(context, adapters, target, files)
+    plan = _heavier(plan, adapters)
+    _require_memory(plan)
+    session = _open(with_adapters, target, plan, files, _label(plan, adapters))
+    foreseen = Foreseen(plan.id.partition(":")[0], plan.speed, plan.plan.context_tokens)
+    session.on_answer = lambda stats: keep_run(context.paths, conditions_of(found).machine, foreseen, stats)
     why = "It was asked for by name." if name is not None else "It ranks best among the installed models here."
     said = (*warnings, *_tightness(plan), *_weaknesses(session))
     return Opened(session=session, files=files, plan=plan, why=why, warnings=said)
 
 
 def _open(
-    context: Context, target: FileTarget | InstalledTarget, plan: PlanData, files: tuple[Path, ...]
+    context: Context, target: FileTarget | InstalledTarget, plan: PlanData, files: tuple[Path, ...], label: str
 ) -> RecordedSession:
-    recorder = Recorder(Journal(context.paths), plan.id, _hashes(target))
+    recorder = Recorder(Journal(context.paths), label, _hashes(target), required=context.policy.refusal_of_unrecorded())
+    recorder.announce("load")
     try:
         session = context.engine.open(files, _bounded(plan), lambda fraction: context.report(_loading(plan, fraction)))
     except LandfastError as error:
         recorder.record(Event(kind="load", outcome=f"failed ({error.code})"))
         raise
     return RecordedSession(session, recorder)
+
+
+def _adapted(
+    context: Context, adapters: tuple[Adapter, ...], target: FileTarget | InstalledTarget, files: tuple[Path, ...]
+) -> Context:
+    """The world with an engine that lays the adapters over the model, every one judged before native code sees it."""
+    if not adapters:
+        return context
+    architecture = target.contents.architecture if isinstance(target, FileTarget) else target.installed.architecture
+    for adapter in adapters:
+        require_fits(inspect_adapter(Path(adapter.path)), architecture, files)
+    return replace(context, engine=context.engine.with_adapters(adapters))
+
+
+def _label(plan: PlanData, adapters: tuple[Adapter, ...]) -> str:
+    """What the journal calls the model: its id, and the hash of every adapter, which no lock file knows."""
+    return "+lora:".join((plan.id, *(_sha256(Path(adapter.path)) for adapter in adapters)))
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _heavier(plan: PlanData, adapters: tuple[Adapter, ...]) -> PlanData:
+    """The plan with the adapters, which are held in memory as they are in their files."""
+    size = sum(Path(adapter.path).stat().st_size for adapter in adapters)
+    return msgspec.structs.replace(plan, peak_bytes=plan.peak_bytes + size, hard_bytes=plan.hard_bytes + size)
 
 
 def _hashes(target: FileTarget | InstalledTarget) -> tuple[str, ...]:

@@ -6,12 +6,14 @@ from pathlib import Path
 from deploy.catalog.model import Artifact, Model
 from deploy.commands.availability import availability, reach_all
 from deploy.commands.context import Context
+from deploy.commands.pace import timed_budget
 from deploy.errors import LandfastError, NotFound, NothingFits
 from deploy.fit.fit import Fit, Workload, fit
 from deploy.fit.rank import best_form
 from deploy.gguf.check import ModelFile, inspect
 from deploy.store.records import Installed
-from profiles.budget import Budget, budget
+from deploy.store.stores import closed_to
+from profiles.budget import Budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ def best_installed(context: Context, found: Budget, workload: Workload) -> Insta
     Raises NotFound when nothing is installed, and PolicyRefused when the policy forbids all that is.
     """
     records = context.store.installed()
+    if not records and (closed := closed_to(context.store)):
+        raise closed
     if not records:
         raise NotFound("No model is installed.", hint="Run `landfast install` to choose and install the best one here.")
     from deploy.commands.admission import admitted_first
@@ -91,9 +95,9 @@ def best_installed(context: Context, found: Budget, workload: Workload) -> Insta
     return max(targets, key=lambda target: _standing(target, found, workload))
 
 
-def budget_of(context: Context) -> Budget:
-    """What a model may take of this machine now."""
-    return budget(context.profile())
+def budget_of(context: Context, *, now: bool = False) -> Budget:
+    """What a model may take of this machine, with what is known of its speed; `now` for one that is about to run."""
+    return timed_budget(context.paths, context.profile(), now=now)
 
 
 def _standing(target: InstalledTarget, found: Budget, workload: Workload) -> tuple[bool, float]:

@@ -1,12 +1,16 @@
 """`landfast models verify --repair` and `landfast models gc`: the store made whole again, and cleared."""
 
+import contextlib
+from collections.abc import Iterator
+
 import msgspec
 
 from deploy.commands.context import Context
 from deploy.commands.install import InstallRequest, install
 from deploy.commands.models import VerifyData, verify
-from deploy.errors import ExitCode, LandfastError
+from deploy.errors import ExitCode, LandfastError, NotFound, NotWritable
 from deploy.results import Problem, Result, info
+from deploy.store.records import Installed
 from deploy.store.store import Rubbish
 
 
@@ -46,15 +50,44 @@ def repair(context: Context, name: str | None, place: str | None) -> Result[Veri
     )
 
 
-def rubbish(context: Context) -> Result[CollectData]:
+def rubbish(context: Context, *, former: bool = False) -> Result[CollectData]:
     """List what `collect` would delete. Changes nothing."""
-    return Result(command="models gc", data=CollectData(rubbish=context.store.rubbish(), freed_bytes=0))
+    return Result(command="models gc", data=CollectData(rubbish=_rubbish(context, former), freed_bytes=0))
 
 
-def collect(context: Context) -> Result[CollectData]:
-    """Delete what no installed model needs; installs that are running are left alone."""
-    found = context.store.rubbish()
-    freed_bytes = context.store.clear_staging()
+def collect(context: Context, *, former: bool = False) -> Result[CollectData]:
+    """Delete what no installed model needs, with `former` also what only former versions need.
+
+    Installs that are running are left alone.
+    """
+    found = _rubbish(context, former)
+    freed_bytes = sum(_forgotten(context)) if former else 0
+    freed_bytes += context.store.clear_staging()
     return Result(
         command="models gc", changed=freed_bytes > 0, data=CollectData(rubbish=found, freed_bytes=freed_bytes)
     )
+
+
+def _rubbish(context: Context, former: bool) -> tuple[Rubbish, ...]:  # noqa: FBT001 - passed on
+    versions = _former_versions(context) if former else ()
+    used = {sha256 for record in context.store.installed() for sha256 in record.hashes}
+    return (
+        *context.store.rubbish(),
+        *(
+            Rubbish(
+                kind="former", name=one.version, size_bytes=sum(f.size_bytes for f in one.files if f.sha256 not in used)
+            )
+            for one in versions
+        ),
+    )
+
+
+def _forgotten(context: Context) -> Iterator[int]:
+    """Take the former versions away, one by one. A model that is being installed keeps its own."""
+    for one in _former_versions(context):
+        with contextlib.suppress(NotFound, NotWritable):
+            yield context.store.forget(one.id, one.serial)
+
+
+def _former_versions(context: Context) -> tuple[Installed, ...]:
+    return tuple(one for record in context.store.own() for one in context.store.former(record.id))

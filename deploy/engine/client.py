@@ -6,41 +6,59 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import NamedTuple, Protocol, Self, TypeVar
 
 import msgspec
 
 from deploy.engine.files import HeldFiles
 from deploy.engine.process import EngineProcess
 from deploy.engine.protocol import (
+    Adapter,
     Attack,
     Attacked,
     Cancel,
-    Channel,
+    ChatMessage,
+    Count,
+    Counted,
+    Devices,
     Done,
+    Embed,
+    Embedded,
     Event,
     Failed,
-    FrameTooLarge,
     Generate,
+    ListDevices,
     Load,
     Loaded,
     Loading,
     LoadPlan,
+    Measure,
+    Measured,
     Ready,
     Rehearse,
     Rehearsed,
     Request,
     Start,
+    Step,
     Targets,
-    event_decoder,
 )
 from deploy.engine.watch import HANG_LIMIT_S, LOOK_EVERY_S, Watch
+from deploy.engine.wire import Channel, FrameTooLarge, event_decoder
 from deploy.errors import EngineFailed
+from profiles.machine import EngineDevice
 
 Wanted = TypeVar("Wanted", bound=Event)
+
+
+class Trial(NamedTuple):
+    """A model file, how it is loaded for a measurement, and what is timed on it."""
+
+    file: Path
+    plan: LoadPlan
+    steps: tuple[Step, ...]
 
 
 class Session(Protocol):
@@ -56,6 +74,18 @@ class Session(Protocol):
 
     def generate(self, request: Generate) -> Iterator[Event]:
         """Answer; the last event is Done. Raises EngineFailed when the request is refused or the process dies."""
+        ...
+
+    def count(self, text: str) -> int:
+        """How many tokens a text has. Raises EngineFailed."""
+        ...
+
+    def count_conversation(self, messages: Sequence[ChatMessage]) -> int:
+        """How many tokens a conversation has, with all that the model's template adds. Raises EngineFailed."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """One vector for each text. Raises EngineFailed."""
         ...
 
     def cancel(self) -> None:
@@ -78,8 +108,16 @@ class Engine(Protocol):
         """Say what a load would take. Raises EngineFailed."""
         ...
 
+    def measure(self, trials: Sequence[Trial]) -> Iterator[Measured]:
+        """Time the engine on models, one after the other in one process. Raises EngineFailed."""
+        ...
+
     def describe(self) -> Ready:
         """Start, say what this engine is, and end. Raises EngineFailed."""
+        ...
+
+    def with_adapters(self, adapters: Sequence[Adapter]) -> "Engine":
+        """This engine, which lays these adapters over every model that it opens."""
         ...
 
 
@@ -92,13 +130,16 @@ class LlamaEngine:
     audit: bool = False
     landlock_abi_at_most: int | None = None
     hang_limit_s: float = HANG_LIMIT_S
+    adapters: tuple[Adapter, ...] = ()
 
     def open(self, files: Sequence[Path], plan: LoadPlan, on_loading: Callable[[float], None]) -> "LlamaSession":
         """Start a process that sees nothing but these files, and load the model in it."""
-        with HeldFiles(files) as held:
+        laid_over = [Path(adapter.path) for adapter in self.adapters]
+        with HeldFiles([*files, *laid_over]) as held:
             session = LlamaSession(self._start(held, plan), held, hang_limit_s=self.hang_limit_s)
             try:
-                session.load(held.names, plan, on_loading)
+                request = Load(paths=held.names[: len(files)], plan=plan, adapters=self._held(held.names[len(files) :]))
+                session.load(request, on_loading)
                 held.require_unchanged()
             except BaseException:
                 session.close()
@@ -110,10 +151,33 @@ class LlamaEngine:
         with HeldFiles(files) as held, LlamaSession(self._start(held, plan), held) as session:
             return session.rehearse(held.names, plan)
 
+    def measure(self, trials: Sequence[Trial]) -> Iterator[Measured]:
+        """Let a process of its own see the models and nothing else."""
+        with HeldFiles([trial.file for trial in trials]) as held:
+            gpu = next((trial.plan for trial in trials if trial.plan.gpu_layers), LoadPlan(context_tokens=0))
+            with LlamaSession(self._start(held, gpu), held) as session:
+                for name, trial in zip(held.names, trials, strict=True):
+                    yield session.measure(Measure(paths=(name,), plan=trial.plan, steps=trial.steps))
+
     def describe(self) -> Ready:
         """Start a process, hear its name and end it."""
         with self.start() as session:
             return session.ready
+
+    def with_adapters(self, adapters: Sequence[Adapter]) -> "LlamaEngine":
+        """The same engine with adapters."""
+        return replace(self, adapters=tuple(adapters))
+
+    def _held(self, names: Sequence[str]) -> tuple[Adapter, ...]:
+        """The adapters under the names by which the engine process opens them."""
+        return tuple(
+            Adapter(path=name, scale=adapter.scale) for name, adapter in zip(names, self.adapters, strict=True)
+        )
+
+    def devices(self) -> tuple[EngineDevice, ...]:
+        """Start a process that may open graphics devices, hear what it finds, and end it. Raises EngineFailed."""
+        with LlamaSession(Start(gpu=True, unsealed=self.unsealed)) as session:
+            return session.devices()
 
     def start(self, files: Sequence[Path] = ()) -> "LlamaSession":
         """Start a process that holds these files and has loaded nothing."""
@@ -165,10 +229,10 @@ class LlamaSession:
         """Whether the process is gone."""
         return self._process.ended
 
-    def load(self, paths: tuple[str, ...], plan: LoadPlan, on_loading: Callable[[float], None]) -> None:
+    def load(self, request: Load, on_loading: Callable[[float], None]) -> None:
         """Load a model, telling how far it has come (0 to 1)."""
         self._doing = "loaded the model"
-        self._send(Load(paths=paths, plan=plan))
+        self._send(request)
         while True:
             event = self._receive()
             if isinstance(event, Loading):
@@ -182,6 +246,12 @@ class LlamaSession:
         self._doing = "looked at the model"
         self._send(Rehearse(paths=paths, plan=plan))
         return self._expect(Rehearsed)
+
+    def measure(self, request: Measure) -> Measured:
+        """Time steps on a model."""
+        self._doing = "measured its speed"
+        self._send(request)
+        return self._expect(Measured)
 
     def generate(self, request: Generate) -> Iterator[Event]:
         """Answer; an iterator that is dropped early cancels and reads to the end."""
@@ -198,6 +268,30 @@ class LlamaSession:
         finally:
             if not over:
                 self._abandon()
+
+    def count(self, text: str) -> int:
+        """How many tokens a text has."""
+        self._doing = "counted tokens"
+        self._send(Count(text=text))
+        return self._expect(Counted).tokens
+
+    def count_conversation(self, messages: Sequence[ChatMessage]) -> int:
+        """How many tokens a conversation has."""
+        self._doing = "counted tokens"
+        self._send(Count(messages=tuple(messages)))
+        return self._expect(Counted).tokens
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """One vector for each text."""
+        self._doing = "made vectors"
+        self._send(Embed(tuple(texts)))
+        return self._expect(Embedded)
+
+    def devices(self) -> tuple[EngineDevice, ...]:
+        """Ask which devices the engine can compute on."""
+        self._doing = "looked for devices"
+        self._send(ListDevices())
+        return self._expect(Devices).devices
 
     def attack(self, targets: Targets, *, while_loading: bool = False) -> Attacked:
         """Have the process attack its own seal; it obeys when it was started for an audit."""

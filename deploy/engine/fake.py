@@ -1,22 +1,30 @@
 """An engine that answers from a script, for tests of everything above the seam."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from deploy.engine.client import Trial
 from deploy.engine.protocol import (
+    Adapter,
+    ChatMessage,
     Done,
+    Embedded,
     Event,
     Generate,
     Loaded,
     LoadPlan,
+    Measured,
     Reading,
     Ready,
     Rehearsed,
     Stats,
     Text,
+    Thinking,
+    Timing,
 )
 from deploy.errors import EngineFailed
 
@@ -24,16 +32,26 @@ READY: Final = Ready(engine="fake engine", sealed=False)
 
 
 class FakeEngine:
-    """Opens sessions that give the same answer, word by word, at a chosen speed."""
+    """Opens sessions that give the same answer, word by word, at a chosen speed. A token is a word."""
 
     def __init__(
-        self, answer: str = "Because nothing leaves.", *, tok_s: float = 0.0, dies_after: int | None = None
+        self,
+        answer: str = "Because nothing leaves.",
+        *,
+        thinking: str = "",
+        tok_s: float = 0.0,
+        dies_after: int | None = None,
     ) -> None:
-        """Answer with `answer`; `tok_s` 0 is as fast as possible; `dies_after` words it fails once."""
+        """Answer with `answer`, after `thinking`; `tok_s` 0 is as fast as possible; after `dies_after` words it fails.
+
+        It fails once, and does not count the words that it thinks.
+        """
         self.answer = answer
+        self.thinking = thinking
         self.tok_s = tok_s
         self.dies_after = dies_after
         self.opened: list[tuple[tuple[Path, ...], LoadPlan]] = []
+        self.adapters: tuple[Adapter, ...] = ()
 
     def open(self, files: Sequence[Path], plan: LoadPlan, on_loading: Callable[[float], None]) -> "FakeSession":
         """Load nothing, and remember that it was asked."""
@@ -50,9 +68,20 @@ class FakeEngine:
             output_bytes=1 << 20,
         )
 
+    def measure(self, trials: Sequence[Trial]) -> Iterator[Measured]:
+        """Take a millisecond for each token of a step."""
+        for trial in trials:
+            timings = tuple(Timing(step=step, seconds=(step.tokens / 1000,) * step.least) for step in trial.steps)
+            yield Measured(load_s=0.0, graph_nodes=1, timings=timings)
+
     def describe(self) -> Ready:
         """Be the fake engine."""
         return READY
+
+    def with_adapters(self, adapters: Sequence[Adapter]) -> "FakeEngine":
+        """The same engine; it remembers them."""
+        self.adapters = tuple(adapters)
+        return self
 
 
 class FakeSession:
@@ -67,6 +96,7 @@ class FakeSession:
             has_chat_template=True,
             load_s=0.0,
             memory_bytes=1 << 20,
+            thinks=bool(engine.thinking),
         )
         self.requests: list[Generate] = []
         self.closed = False
@@ -79,21 +109,38 @@ class FakeSession:
         self.requests.append(request)
         self._cancelled.clear()
         started = time.perf_counter()
-        asked = sum(len(message.content.split()) for message in request.messages) or 1
+        asked = self.count_conversation(request.messages) or 1
         yield Reading(asked, asked, 0)
         count = 0
-        for count, word in enumerate(self._engine.answer.split(" "), 1):
+        for piece in _words(self._engine.thinking):
+            if self._wait():
+                break
+            yield Thinking(piece)
+        for count, piece in enumerate(_words(self._engine.answer), 1):
             if self._wait():
                 break
             if count == self._engine.dies_after:
                 self._engine.dies_after = None
                 self.ended = True
                 raise EngineFailed("The engine process was killed (SIGKILL) while it answered.", hint="Try again.")
-            yield Text(word if count == 1 else f" {word}")
+            yield Text(piece)
         yield Done(
             reason="cancelled" if self._cancelled.is_set() else "stop",
             stats=_stats(asked, count, time.perf_counter() - started),
         )
+
+    def count(self, text: str) -> int:
+        """A word is a token."""
+        return len(text.split())
+
+    def count_conversation(self, messages: Sequence[ChatMessage]) -> int:
+        """The words of all messages."""
+        return sum(self.count(message.content) for message in messages)
+
+    def embed(self, texts: Sequence[str]) -> Embedded:
+        """Vectors of length 1 that depend on the number of words alone."""
+        vectors = tuple((math.cos(self.count(text)), math.sin(self.count(text))) for text in texts)
+        return Embedded(vectors=vectors, tokens=sum(map(self.count, texts)), pooling="mean", made_for_it=True)
 
     def cancel(self) -> None:
         """Stop before the next word."""
@@ -106,6 +153,14 @@ class FakeSession:
     def _wait(self) -> bool:
         pause = 1 / self._engine.tok_s if self._engine.tok_s else 0.0
         return self._cancelled.wait(pause) if pause else self._cancelled.is_set()
+
+
+def _words(text: str) -> list[str]:
+    """The pieces that make up a text, each but the first with the space before it."""
+    if not text:
+        return []
+    first, *rest = text.split(" ")
+    return [first, *(f" {word}" for word in rest)]
 
 
 def _stats(asked: int, count: int, seconds: float) -> Stats:

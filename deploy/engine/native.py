@@ -14,6 +14,9 @@ KV_TYPES: Final = {"f16": 1, "q8_0": 8}
 WARNING: Final = 3
 """Log levels from here on say what went wrong (ggml.h: 3 warn, 4 error)."""
 MIB: Final = 1 << 20
+_SAYS_NOTHING: Final = re.compile(r"failed to load model(?: from .*)?$")
+"""The lines that follow every other complaint about a model."""
+_PREFIX: Final = re.compile(r"^\w+: (?:error loading model: )?")
 
 
 class Refusal(Exception):
@@ -40,9 +43,10 @@ class Log:
         self.lines.append((level, text.decode("utf-8", "replace").rstrip()))
 
     def cause(self) -> str:
-        """The last complaint, which is as a rule the most general one."""
+        """The last complaint that says what is wrong, and not only that something is."""
         complaints = [line for level, line in self.lines if level >= WARNING and line]
-        return complaints[-1] if complaints else "no reason was given"
+        telling = [line for line in complaints if not _SAYS_NOTHING.search(line)]
+        return " ".join(_PREFIX.sub("", (telling or complaints or ["no reason was given"])[-1]).split()).rstrip(".,")
 
     def mebibytes(self, pattern: str) -> int:
         """Bytes of every "… = N MiB" line that matches, added up. The engine prints them to 0.01 MiB."""
@@ -115,7 +119,29 @@ def _model_params(plan: LoadPlan, *, rehearsal: bool) -> Any:
     mapped = plan.load_mode == "mmap" and not rehearsal
     params.load_mode = native.LLAMA_LOAD_MODE_MMAP if mapped else native.LLAMA_LOAD_MODE_NONE
     params.no_alloc = rehearsal
+    _place(params, plan)
     return params
+
+
+class _Override(ctypes.Structure):
+    """Tensors of this name go into this memory (llama.h: llama_model_tensor_buft_override)."""
+
+    _fields_ = (("pattern", ctypes.c_char_p), ("buffer_type", ctypes.c_void_p))
+
+
+def _place(params: Any, plan: LoadPlan) -> None:
+    """Say what goes where. The arrays live as long as the parameters, which the engine reads while it loads."""
+    if plan.tensor_split:
+        shares = (ctypes.c_float * native.llama_max_devices())(*plan.tensor_split)
+        params.tensor_split = shares
+    if plan.experts_on_host:
+        layers = "|".join(map(str, range(plan.experts_on_host)))
+        host = native._lib.ggml_backend_cpu_buffer_type  # noqa: SLF001 - the binding leaves it out
+        host.restype = ctypes.c_void_p
+        pattern = rf"blk\.({layers})\.ffn_(up|down|gate|gate_up)_(ch|)exps".encode()
+        overrides = (_Override * 2)(_Override(pattern, host()), _Override(None, None))
+        params.kept = overrides
+        params.tensor_buft_overrides = ctypes.addressof(overrides)
 
 
 def context_params(plan: LoadPlan, stop: StopFlag | None = None) -> Any:
@@ -129,7 +155,7 @@ def context_params(plan: LoadPlan, stop: StopFlag | None = None) -> Any:
         native.LLAMA_FLASH_ATTN_TYPE_ENABLED if plan.flash_attention else native.LLAMA_FLASH_ATTN_TYPE_DISABLED
     )
     params.swa_full = False  # the default keeps window caches at full length: three times the memory on Gemma 3
-    params.n_outputs_max = 1  # one position is sampled at a time; the default reserves for the whole batch
+    params.n_outputs_max = 1 + plan.speculation_tokens  # the default reserves a row of logits for the whole batch
     params.no_perf = False
     if stop is not None:
         params.abort_callback = stop.callback

@@ -1,6 +1,7 @@
 """The engine process as the parent holds it: how it is started, how it ends, and what it said last."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -46,6 +47,10 @@ CAUSES: Final = {
         "Run `landfast models verify`, then try again.",
     ),
 }
+
+
+_BUILD_FOLDER: Final = re.compile(r"^\S*/(?=[^/\s]+:\d+: )")
+"""Where the engine was compiled: of no use to anybody."""
 
 
 class EngineProcess:
@@ -107,7 +112,7 @@ class EngineProcess:
             words = os.read(self._words, WORDS_BYTES)
         lines = words.decode("utf-8", "replace").strip().splitlines()
         telling = [line for line in lines if "GGML_ASSERT" in line or "error" in line.lower()]
-        return (telling or lines or [""])[-1].strip()
+        return _BUILD_FOLDER.sub("", (telling or lines or [""])[-1].strip())
 
 
 def _obituary(status: int, doing: str, last_words: str) -> EngineFailed:

@@ -1,22 +1,14 @@
 """What the parent and the engine process say to each other.
 
-A frame is a 4-byte little-endian length and one MessagePack object. Requests go down, events come up, and
-nothing else passes: no path is opened and no code is run because of a frame's contents but the model's files.
+Requests go down, events come up, and nothing else passes: no path is opened and no code is run because of a frame's
+contents but the model's files.
 """
 
-import os
-import select
-import socket
-import struct
-from contextlib import suppress
-from typing import Final, Literal
+from typing import Literal
 
 import msgspec
 
-FRAME_LIMIT_BYTES: Final = 64 << 20
-"""A frame larger than this is a fault of the sender; a long document is a few hundred kilobytes."""
-
-_LENGTH: Final = struct.Struct("<I")
+from profiles.machine import EngineDevice
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,26 +62,63 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
     repack: bool = False
     """Weights rearranged for this processor: a second, anonymous copy of them."""
     gpu_layers: int = 0
+    """Of the layers and the output behind them, how many at the end are computed on graphics processors; -1 for all."""
+    tensor_split: tuple[float, ...] = ()
+    """Shares of those for each graphics processor, in the engine's order; empty leaves it to the engine."""
+    experts_on_host: int = 0
+    """Of a mixture of experts, in how many layers, from the first, the experts stay in host memory."""
+    speculation_tokens: int = 0
+    """Most tokens that are guessed from the text so far and checked in one step; 0 is none. Every one of them needs
+    a row of the vocabulary more in the output buffer and in the compute buffer."""
+    checkpoint_bytes: int = 0
+    """Most memory for a copy of the state after the prompt, where a model's memory cannot go back by itself (sliding
+    windows, recurrent layers), so that the next turn need not read everything again; 0 is none."""
     data_limit_bytes: int | None = None
     """Most memory of its own that the process may take, mapped weights not counted; None is no limit."""
 
 
-class ChatMessage(msgspec.Struct, frozen=True):
+class ChatMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     """One turn of a conversation."""
 
     role: Literal["system", "user", "assistant"]
     content: str
+    thinking: str = ""
+    """What an assistant thought before it answered. Whether it is read again, the model's template decides."""
 
 
-class Sampling(msgspec.Struct, frozen=True, kw_only=True):
-    """How the next token is drawn. Temperature 0 takes the likeliest one, always."""
+class Drawing(msgspec.Struct, frozen=True, kw_only=True):
+    """How the next token is drawn, every value decided. Temperature 0 takes the likeliest one, always."""
 
-    temperature: float = 0.7
+    temperature: float = 0.6
     top_k: int = 40
+    """0 takes all."""
     top_p: float = 0.95
     min_p: float = 0.05
     repeat_penalty: float = 1.0
     seed: int = 0
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """How the next token is to be drawn. None is the value that the model's makers recommend, or else ours."""
+
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repeat_penalty: float | None = None
+    seed: int = 0
+
+    def decided(self, recommended: Drawing) -> Drawing:
+        """Every value: the wish where there is one, or else the recommendation."""
+        wishes = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
+        return msgspec.structs.replace(recommended, **wishes)
+
+
+class Adapter(msgspec.Struct, frozen=True, kw_only=True):
+    """A low-rank adapter (LoRA) that is laid over a model's weights."""
+
+    path: str
+    scale: float = 1.0
 
 
 class Load(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -97,6 +126,7 @@ class Load(msgspec.Struct, frozen=True, tag=True, kw_only=True):
 
     paths: tuple[str, ...]
     plan: LoadPlan
+    adapters: tuple[Adapter, ...] = ()
 
 
 class Rehearse(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -114,6 +144,22 @@ class Generate(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     max_tokens: int = 512
     sampling: Sampling = Sampling()
     stop: tuple[str, ...] = ()
+    """Texts that end the answer. They are not looked for in what the model thinks."""
+    schema: str | None = None
+    """A JSON Schema that the answer must follow, as JSON."""
+
+
+class Count(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Ask how many tokens a text has, or a conversation as the model's template writes it."""
+
+    text: str = ""
+    messages: tuple[ChatMessage, ...] = ()
+
+
+class Embed(msgspec.Struct, frozen=True, tag=True):
+    """Turn each text into one vector."""
+
+    texts: tuple[str, ...]
 
 
 class Targets(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,11 +189,36 @@ class Attack(msgspec.Struct, frozen=True, tag=True):
     """In the state in which a model is read; otherwise in the one in which it answers."""
 
 
+class ListDevices(msgspec.Struct, frozen=True, tag=True):
+    """Say which devices the engine's build can compute on."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens that are computed at once, again and again: one to see how fast it writes, many how fast it reads."""
+
+    threads: int
+    tokens: int
+    depth_tokens: int = 0
+    """How many are in memory before."""
+    least: int = 2
+    repeats: int = 64
+    limit_s: float = 0.1
+    """When no further repetition is begun, once the least are done."""
+
+
+class Measure(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Load a model, time steps on it, and forget it again."""
+
+    paths: tuple[str, ...]
+    plan: LoadPlan
+    steps: tuple[Step, ...]
+
+
 class Cancel(msgspec.Struct, frozen=True, tag=True):
     """Stop the generation that is under way, also while it reads its prompt."""
 
 
-Request = Load | Rehearse | Generate | Cancel | Attack
+Request = Load | Rehearse | Measure | Generate | Count | Embed | Cancel | Attack | ListDevices
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -175,6 +246,10 @@ class Loaded(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     load_s: float
     memory_bytes: int
     """Resident memory of the process after loading, page cache of the mapped weights included."""
+    thinks: bool = False
+    """Whether its template knows a channel for reasoning."""
+    sampling: Drawing = Drawing()
+    """What is used where a request decides nothing: the model's own recommendation, or else ours."""
 
 
 class Rehearsed(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -185,6 +260,24 @@ class Rehearsed(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """KV cache and recurrent state."""
     compute_bytes: int
     output_bytes: int
+    recurrent_bytes: int = 0
+    """Of the state, what does not grow with the context."""
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """How long one step took, each time."""
+
+    step: Step
+    seconds: tuple[float, ...]
+
+
+class Measured(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """All steps of a measurement, in order."""
+
+    load_s: float
+    graph_nodes: int
+    """Operations of which a token is computed."""
+    timings: tuple[Timing, ...]
 
 
 class Reading(msgspec.Struct, frozen=True, tag=True):
@@ -201,8 +294,42 @@ class Text(msgspec.Struct, frozen=True, tag=True):
     text: str
 
 
+class Thinking(msgspec.Struct, frozen=True, tag=True):
+    """A piece of what the model says to itself before or between its answer; always whole characters."""
+
+    text: str
+
+
+class Counted(msgspec.Struct, frozen=True, tag=True):
+    """How many tokens it was."""
+
+    tokens: int
+
+
+class Embedded(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """One vector for each text, of length 1, in their order."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    tokens: int
+    """Of all texts together."""
+    pooling: str
+    """How the vectors of a text's tokens became one: mean, cls or last."""
+    made_for_it: bool
+    """Whether the model says how to pool, as those made for embeddings do; else the mean was taken."""
+
+
+class Speculation(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens that were guessed from the text so far and checked several in one step."""
+
+    guessed: int = 0
+    right: int = 0
+    """Guessed tokens that the model drew itself: the answer is the same without them, only later."""
+    why_not: str = ""
+    """Why it was left off at the end of the answer; empty where it was on."""
+
+
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of one generation. Evaluated tokens and their seconds are the engine's own counters."""
+    """Figures of one generation, by the clock: drawing and sending included."""
 
     prompt_tokens: int
     reused_tokens: int
@@ -219,6 +346,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
     """Resident memory of the engine process at the end."""
     peak_memory_bytes: int
+    speculation: Speculation = Speculation()
 
     @property
     def decode_tok_s(self) -> float:
@@ -257,6 +385,12 @@ class Attacked(msgspec.Struct, frozen=True, tag=True):
     attempts: tuple[Attempt, ...]
 
 
+class Devices(msgspec.Struct, frozen=True, tag=True):
+    """What the engine lists, the processor included."""
+
+    devices: tuple[EngineDevice, ...]
+
+
 class Failed(msgspec.Struct, frozen=True, tag=True):
     """The request could not be carried out; the process lives on."""
 
@@ -264,79 +398,19 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     hint: str = ""
 
 
-Event = Ready | Loading | Loaded | Rehearsed | Reading | Text | Done | Attacked | Failed
-
-
-class FrameTooLarge(ValueError):
-    """A frame that the other end would refuse. Nothing of it was sent."""
-
-
-class Channel:
-    """One end of the pair of sockets: sends and receives whole frames.
-
-    It reads and writes as if it were a file: the sealed process has no call for networks left.
-    """
-
-    def __init__(self, connection: socket.socket, send_limit_s: float | None = None) -> None:
-        """Take over a connected, blocking stream socket; a send may wait so long for a reader that does not read."""
-        self._connection = connection
-        if send_limit_s is not None:
-            limit = struct.pack("@ll", int(send_limit_s), int(send_limit_s % 1 * 1e6))
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-        self._encoder = msgspec.msgpack.Encoder()
-        self._received = bytearray()
-
-    def send(self, frame: Request | Event) -> None:
-        """Send one frame. Raises FrameTooLarge, and OSError when the other end is gone or does not read."""
-        body = self._encoder.encode(frame)
-        if len(body) > FRAME_LIMIT_BYTES:
-            raise FrameTooLarge(f"a frame of {len(body)} bytes")
-        rest = memoryview(_LENGTH.pack(len(body)) + body)
-        while rest:
-            rest = rest[os.write(self._connection.fileno(), rest) :]
-
-    def receive_raw(self, limit_s: float | None = None) -> bytes:
-        """Wait for one frame. Raises EOFError when the other end is gone.
-
-        Raises TimeoutError when nothing came for `limit_s`; what came of a frame is kept for the next call.
-        """
-        self._gather(_LENGTH.size, limit_s)
-        (length,) = _LENGTH.unpack_from(self._received)
-        if length > FRAME_LIMIT_BYTES:
-            raise EOFError(f"a frame of {length} bytes")
-        whole = _LENGTH.size + length
-        self._gather(whole, limit_s)
-        frame = bytes(self._received[_LENGTH.size : whole])
-        del self._received[:whole]
-        return frame
-
-    def close(self) -> None:
-        """Close this end; the other one sees the end of the stream, also while a thread here still waits for it."""
-        with suppress(OSError):
-            self._connection.shutdown(socket.SHUT_RDWR)
-        self._connection.close()
-
-    def _gather(self, count: int, limit_s: float | None) -> None:
-        while len(self._received) < count:
-            if limit_s is not None and not self._readable(limit_s):
-                raise TimeoutError
-            try:
-                piece = os.read(self._connection.fileno(), count - len(self._received))
-            except OSError as error:
-                raise EOFError(str(error)) from error
-            if not piece:
-                raise EOFError("the other end is closed")
-            self._received += piece
-
-    def _readable(self, limit_s: float) -> bool:
-        """Whether something comes in time; the end of the stream is something too."""
-        poll = select.poll()
-        try:
-            poll.register(self._connection.fileno(), select.POLLIN)
-            return bool(poll.poll(limit_s * 1000))
-        except (OSError, ValueError):  # closed by another thread
-            return True
-
-
-request_decoder: Final[msgspec.msgpack.Decoder[Request]] = msgspec.msgpack.Decoder(Request)
-event_decoder: Final[msgspec.msgpack.Decoder[Event]] = msgspec.msgpack.Decoder(Event)
+Event = (
+    Ready
+    | Loading
+    | Loaded
+    | Rehearsed
+    | Measured
+    | Reading
+    | Text
+    | Thinking
+    | Counted
+    | Embedded
+    | Done
+    | Attacked
+    | Devices
+    | Failed
+)

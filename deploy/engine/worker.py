@@ -18,18 +18,22 @@ from deploy.engine.protocol import (
     Attack,
     Attacked,
     Cancel,
-    Channel,
+    Count,
+    Devices,
+    Embed,
     Failed,
     Generate,
+    ListDevices,
     Load,
     Loading,
+    Measure,
     Ready,
     Rehearse,
     Request,
     Start,
-    request_decoder,
 )
 from deploy.engine.seal.seal import Seal, Unsealable, seal
+from deploy.engine.wire import Channel, request_decoder
 
 if TYPE_CHECKING:
     from deploy.engine.llama import LlamaModel
@@ -96,10 +100,22 @@ class _Worker:
                 from deploy.engine.llama import rehearse
 
                 self._channel.send(rehearse(self._log, request.paths, request.plan))
+            case Measure():
+                from deploy.engine.calibrate import measure
+
+                self._channel.send(measure(self._log, request))
             case Generate():
                 self._generate(request)
+            case Count():
+                self._channel.send(self._loaded_model().count(request))
+            case Embed():
+                self._channel.send(self._loaded_model().embed(request))
             case Attack():
                 self._attack(request)
+            case ListDevices():
+                from deploy.engine.devices import list_devices
+
+                self._channel.send(Devices(list_devices()))
 
     def _load(self, request: Load) -> None:
         from deploy.engine.llama import LlamaModel
@@ -116,18 +132,21 @@ class _Worker:
                 shown = percent
                 self._channel.send(Loading(fraction))
 
-        model = LlamaModel(self._log, self._stop, request.paths, request.plan, on_fraction)
+        model = LlamaModel(self._log, self._stop, request, on_fraction)
         self._narrow()
         self._model = model
         self._channel.send(self._model.loaded)
 
     def _generate(self, request: Generate) -> None:
+        for event in self._loaded_model().generate(request):
+            self._channel.send(event)
+
+    def _loaded_model(self) -> "LlamaModel":
         from deploy.engine.native import Refusal
 
         if self._model is None:
             raise Refusal("No model is loaded.")
-        for event in self._model.generate(request):
-            self._channel.send(event)
+        return self._model
 
     def _narrow(self) -> None:
         """Give up opening files, once: the filter for it cannot be laid a second time."""
@@ -157,7 +176,7 @@ def _listen(channel: Channel, requests: "queue.SimpleQueue[Request]", stop: "Sto
         if isinstance(request, Cancel):
             stop.raise_()
             continue
-        if isinstance(request, Generate):
+        if isinstance(request, (Generate, Embed)):
             stop.lower()
         requests.put(request)
 

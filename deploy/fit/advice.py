@@ -6,7 +6,8 @@ from typing import Final, Literal
 import msgspec
 
 from deploy.catalog.model import Artifact, Model
-from deploy.fit.fit import POOL_SHARE_PERCENT, Fit, Workload, fit, gigabytes
+from deploy.fit.fit import Fit, Workload, fit, gigabytes
+from deploy.fit.placement import HOST_SHARE_PERCENT
 from profiles.budget import Budget
 from profiles.machine import Fact
 
@@ -54,7 +55,7 @@ def _more_memory(model: Model, artifact: Artifact, budget: Budget, workload: Wor
     total = pool.total_bytes.known
     if total is None or refused.pool != pool.name:
         return None
-    short = max(refused.peak_bytes - pool.budget_bytes, refused.peak_bytes * 100 // POOL_SHARE_PERCENT - total)
+    short = max(refused.peak_bytes - pool.budget_bytes, refused.peak_bytes * 100 // HOST_SHARE_PERCENT - total)
     more = math.ceil(short / GIB) * GIB
     larger = msgspec.structs.replace(
         pool,

@@ -1,14 +1,28 @@
 """Puts one model on one machine: the plan, what it takes, how fast it will be, and whether that will do."""
 
+import math
+from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from deploy.catalog.model import Artifact, Model
 from deploy.engine.protocol import LoadPlan
+from deploy.fit.demand import Demand, demand_of
+from deploy.fit.loading import ways
 from deploy.fit.memory import MemoryPlan, for_users, plan_memory
+from deploy.fit.placement import (
+    ALL_LAYERS,
+    Placement,
+    placed_memory,
+    placed_plan,
+    placements,
+    room_bytes,
+    shape_of,
+)
 from deploy.fit.quality import quality
-from deploy.fit.speed import Speed, forecast
+from deploy.fit.speed import Speed, conditions_of
+from deploy.fit.spread import Asked, spread_forecast
 from deploy.fit.suit import Purpose, Suit, suit
 from profiles.budget import Budget, Pool
 from profiles.machine import Fact
@@ -16,9 +30,11 @@ from profiles.machine import Fact
 DEFAULT_CONTEXT_TOKENS: Final = 8192
 DEFAULT_MIN_DECODE_TOK_S: Final = 6.0
 """A little faster than people read aloud."""
-ALL_LAYERS: Final = -1
-POOL_SHARE_PERCENT: Final = 85
-"""A model never takes more of a memory than this, however empty it is: other programs come and go."""
+PROMPT_TOKENS: Final = 512
+ANSWER_TOKENS: Final = 256
+"""A usual exchange, by which ways to place a model are compared."""
+Q8_HANDICAP: Final = 0.95
+"""What a q8_0 cache must gain in speed to be taken where a full-precision one fits too."""
 
 Verdict = Literal["fits", "too-large", "too-slow", "not-for-chat", "unsuited", "policy"]
 
@@ -50,9 +66,11 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     restrictions: str | None
     size_bytes: int
     pool: str
-    """Name of the memory it goes into."""
+    """The memory it goes into, or those, in words."""
     room_bytes: int
-    """What it may take of that memory."""
+    """What it may take of that memory, or of those together."""
+    pools: tuple["PoolUse", ...] = ()
+    """Memory by memory."""
     plan: LoadPlan
     memory: MemoryPlan
     peak_bytes: int
@@ -67,16 +85,15 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def fit(model: Model, artifact: Artifact, budget: Budget, workload: Workload) -> Fit:
-    """Try the pools from fast to slow; the first that holds the model is taken, else the host's is reported."""
-    pools = [pool for pool in budget.pools if pool.kind == "accelerator"] + [budget.host]
-    tries = [_fit_in(model, artifact, pool, budget, workload) for pool in pools]
-    return next((found for found in tries if found.verdict != "too-large"), tries[-1])
-
-
-def room_bytes(pool: Pool) -> int:
-    """What a model may take of a pool: its budget, and never more than its share of the whole."""
-    total = pool.total_bytes.known
-    return pool.budget_bytes if total is None else min(pool.budget_bytes, total * POOL_SHARE_PERCENT // 100)
+    """Try every placement; of those that fit the fastest is taken, of none that fits the host's is reported."""
+    demand = demand_of(model, artifact)
+    conditions = conditions_of(budget)
+    timed = [
+        (trial, spread_forecast(Asked(demand, budget.threads, trial.plan, model.id, conditions), trial.placement))
+        for trial in _trials(model, artifact, budget, workload, demand)
+    ]
+    best, speed = max(timed, key=lambda pair: _preference(*pair))
+    return _fit_of(model, artifact, best, speed, workload)
 
 
 def load_plan(context_tokens: int, pool: Pool, budget: Budget, *, kv_type: Literal["f16", "q8_0"] = "f16") -> LoadPlan:
@@ -89,20 +106,78 @@ def load_plan(context_tokens: int, pool: Pool, budget: Budget, *, kv_type: Liter
     )
 
 
-class _Trial(NamedTuple):
-    """One way to load a model, with what it takes and gives."""
+class PoolUse(msgspec.Struct, frozen=True, kw_only=True):
+    """What one memory has for the model, and what the model takes of it."""
 
-    pool: Pool
+    name: str
     room_bytes: int
+    hard_bytes: int
+    peak_bytes: int
+
+
+class _Trial(NamedTuple):
+    """One way to load a model, with what it takes."""
+
+    placement: Placement
     plan: LoadPlan
     memory: MemoryPlan
-    speed: Speed
+    uses: tuple[PoolUse, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether no memory is asked for more than it has."""
+        return all(use.peak_bytes <= use.room_bytes for use in self.uses)
 
 
-def _fit_in(model: Model, artifact: Artifact, pool: Pool, budget: Budget, workload: Workload) -> Fit:
-    trial = _try_in(model, artifact, pool, budget, workload)
+def _trials(
+    model: Model, artifact: Artifact, budget: Budget, workload: Workload, demand: Demand
+) -> Iterator[_Trial]:
+    """The first of each series that fits, with a q8_0 cache where only that does; the host's is last, fit or not."""
+    context, tables = min(workload.context_tokens, model.context_tokens), shape_of(model).tables
+    wholes: dict[LoadPlan, MemoryPlan] = {}
+
+    def trial(placement: Placement, kv_type: Literal["f16", "q8_0"]) -> _Trial:
+        return tried(placement, load_plan(context, placement.shares[0].pool, budget, kv_type=kv_type))
+
+    def tried(placement: Placement, plan: LoadPlan) -> _Trial:
+        plain = msgspec.structs.replace(plan, gpu_layers=0)
+        if plain not in wholes:
+            wholes[plain] = for_users(plan_memory(model, artifact, plain), workload.users)
+        memory = placed_memory(wholes[plain], tables, placement)
+        return _Trial(placement, placed_plan(plan, placement), memory, _uses(memory, placement))
+
+    for series in placements(model, artifact, budget):
+        full = next((found for found in (trial(placement, "f16") for placement in series) if found.fits), None)
+        found = full or next((t for t in (trial(placement, "q8_0") for placement in series) if t.fits), None)
+        host = series[-1].shares[0].pool
+        if host.kind != "host":
+            yield from () if found is None else (found,)
+            continue
+        last = found or trial(series[-1], "f16")
+        for plan in ways(last.plan, demand, host, budget.threads, conditions_of(budget)):
+            yield tried(last.placement, plan)
+
+
+def _uses(memory: MemoryPlan, placement: Placement) -> tuple[PoolUse, ...]:
+    """The account of every memory."""
+    rooms = {share.label: room_bytes(share.pool) for share in placement.shares}
+    parts = {name: memory.within(name) for name in memory.pools}
+    return tuple(
+        PoolUse(name=name, room_bytes=rooms[name], hard_bytes=part.hard_bytes, peak_bytes=part.peak_bytes)
+        for name, part in parts.items()
+    )
+
+
+def _preference(trial: _Trial, speed: Speed) -> tuple[bool, float, int]:
+    """What fits, and of that the way to the quickest answer; a q8_0 cache only where it gains more than it blurs."""
+    read, write = speed.prefill_tok_s.known, speed.decode_tok_s.known
+    seconds = PROMPT_TOKENS / read + ANSWER_TOKENS / write if read and write else math.inf
+    return trial.fits, -seconds / (Q8_HANDICAP if trial.plan.kv_type == "q8_0" else 1.0), -len(trial.uses)
+
+
+def _fit_of(model: Model, artifact: Artifact, trial: _Trial, speed: Speed, workload: Workload) -> Fit:
     suited = suit(model, workload.purpose, workload.language)
-    verdict, reason = _judge(model, trial, workload, suited)
+    verdict, reason = _judge(model, trial, speed, workload, suited)
     return Fit(
         id=f"{model.id}:{artifact.quant}",
         model_id=model.id,
@@ -113,40 +188,27 @@ def _fit_in(model: Model, artifact: Artifact, pool: Pool, budget: Budget, worklo
         licence=model.licence.id,
         restrictions=model.licence.restrictions,
         size_bytes=artifact.size_bytes,
-        pool=pool.name,
-        room_bytes=trial.room_bytes,
+        pool=trial.placement.name,
+        room_bytes=sum(use.room_bytes for use in trial.uses),
+        pools=trial.uses,
         plan=trial.plan,
         memory=trial.memory,
         peak_bytes=trial.memory.peak_bytes,
         hard_bytes=trial.memory.hard_bytes,
-        speed=trial.speed,
-        quality=quality(model, artifact, suited),
+        speed=speed,
+        quality=quality(model, artifact, suited, workload.purpose, trial.plan.context_tokens),
         verdict=verdict,
         reason=reason,
         doubts=suited.doubts,
     )
 
 
-def _try_in(model: Model, artifact: Artifact, pool: Pool, budget: Budget, workload: Workload) -> _Trial:
-    """Plan with a full-precision cache, or with a q8_0 cache where only that fits."""
-    context = min(workload.context_tokens, model.context_tokens)
-    room = room_bytes(pool)
-    plan = load_plan(context, pool, budget)
-    memory = for_users(plan_memory(model, artifact, plan), workload.users)
-    if memory.peak_bytes > room:
-        smaller = load_plan(context, pool, budget, kv_type="q8_0")
-        smaller_memory = for_users(plan_memory(model, artifact, smaller), workload.users)
-        if smaller_memory.peak_bytes <= room:
-            plan, memory = smaller, smaller_memory
-    active = artifact.size_bytes * model.parameters_active // model.parameters_total
-    return _Trial(pool, room, plan, memory, forecast(pool, budget.threads, active, model.parameters_active))
-
-
-def _judge(model: Model, trial: _Trial, workload: Workload, suited: Suit) -> tuple[Verdict, str]:
-    need, have, pool = trial.memory.peak_bytes, trial.room_bytes, trial.pool.name
-    if need > have:
-        return "too-large", f"It needs {gigabytes(need)}; {pool} has {gigabytes(have)} for it."
-    decode = (trial.speed.decode_tok_s.known or 0.0) / workload.users
+def _judge(model: Model, trial: _Trial, speed: Speed, workload: Workload, suited: Suit) -> tuple[Verdict, str]:
+    if not trial.fits:
+        short = next(use for use in trial.uses if use.peak_bytes > use.room_bytes)
+        need, have = gigabytes(short.peak_bytes), gigabytes(short.room_bytes)
+        return "too-large", f"It needs {need}; {short.name} has {have} for it."
+    decode = (speed.decode_tok_s.known or 0.0) / workload.users
     each = " for each user" if workload.users > 1 else ""
     if decode < workload.min_decode_tok_s:
         return "too-slow", f"About {decode:.1f} tokens a second{each}; {workload.min_decode_tok_s:g} are asked for."
@@ -154,7 +216,9 @@ def _judge(model: Model, trial: _Trial, workload: Workload, suited: Suit) -> tup
         return ("not-for-chat" if model.capabilities.chat is False else "unsuited"), suited.refusal
     context = f"{trial.plan.context_tokens:,} tokens of context"
     cache = ", with a q8_0 cache" if trial.plan.kv_type == "q8_0" else ""
-    room = f"{gigabytes(need)} of {gigabytes(have)} in {pool}"
+    room = " and ".join(
+        f"{gigabytes(use.peak_bytes)} of {gigabytes(use.room_bytes)} in {use.name}" for use in trial.uses
+    )
     return "fits", f"It takes {room} with {context}{cache}, and writes about {decode:.0f} tokens a second{each}."
 
 
@@ -165,3 +229,17 @@ def gigabytes(count: int) -> str:
     if count >= 10**9:
         return f"{count / 1e9:.1f} GB"
     return f"{max(1, round(count / 1e6)) if count else 0} MB"
+
+
+__all__ = [
+    "DEFAULT_CONTEXT_TOKENS",
+    "DEFAULT_MIN_DECODE_TOK_S",
+    "Fit",
+    "PoolUse",
+    "Verdict",
+    "Workload",
+    "fit",
+    "gigabytes",
+    "load_plan",
+    "room_bytes",
+]

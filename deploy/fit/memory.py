@@ -8,6 +8,7 @@ import msgspec
 from deploy.catalog.model import Artifact, Cache, MemoryCurve, Model, Points, StateCurve
 from deploy.engine.protocol import LoadPlan, Rehearsed
 from deploy.gguf.shape import Shape
+from profiles.budget import HOST
 from profiles.machine import Provenance
 
 CELL_STEP: Final = 256
@@ -19,6 +20,8 @@ MERGED_TOKEN_BYTES: Final = 300
 """What the engine keeps for one token of a vocabulary; with merges it keeps a second table."""
 WEIGHTS_SHARE: Final = 512
 """One part in so many of the weights: what many tensors cost beside their bytes; 9 MB of 6 GB measured."""
+STAGED_SHARE: Final = 64
+"""One part in so many of the weights: a matrix that is read, and not yet rearranged; 17 MB of 2.7 GB measured."""
 UNQUANTISED: Final = frozenset({"F32", "F16", "BF16"})
 
 
@@ -32,6 +35,8 @@ class Term(msgspec.Struct, frozen=True, kw_only=True):
     """Where the figure comes from."""
     reclaimable: bool = False
     """True for mapped weights: page cache that the kernel can take back, at the price of speed."""
+    pool: str = HOST
+    """Which memory it stands in."""
 
 
 class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +53,15 @@ class MemoryPlan(msgspec.Struct, frozen=True, kw_only=True):
     def hard_bytes(self) -> int:
         """What cannot be taken back: below this the model does not run at all."""
         return sum(term.bytes for term in self.terms if not term.reclaimable)
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """The memories that the terms stand in, in the order of their first term."""
+        return tuple(dict.fromkeys(term.pool for term in self.terms))
+
+    def within(self, pool: str) -> "MemoryPlan":
+        """What stands in one memory."""
+        return MemoryPlan(terms=tuple(term for term in self.terms if term.pool == pool))
 
     @property
     def provenance(self) -> Provenance:
@@ -81,7 +95,8 @@ def plan_memory(model: Model, artifact: Artifact, plan: LoadPlan) -> MemoryPlan:
         how=f"upper bound at this context: {of}",
     )
     shape = _shape_in_catalogue(curve, artifact)
-    return _plan_of(plan, shape, (weights, state, compute), artifact.quant, curve.output_bytes)
+    asked = (weights, state, compute, *_recurrent(_state(curve, plan).recurrent_bytes))
+    return _plan_of(plan, shape, asked, artifact.quant, curve.output_bytes * rows(plan))
 
 
 def plan_memory_rehearsed(rehearsed: Rehearsed, plan: LoadPlan, shape: Shape | None = None) -> MemoryPlan:
@@ -97,21 +112,34 @@ def plan_memory_rehearsed(rehearsed: Rehearsed, plan: LoadPlan, shape: Shape | N
     state = Term(name="context", bytes=rehearsed.state_bytes, provenance=Provenance.ENGINE, how=how)
     compute = Term(name="compute buffer", bytes=rehearsed.compute_bytes, provenance=Provenance.ENGINE, how=how)
     known = shape or Shape(tokens=rehearsed.output_bytes // 4, merges=True, heads=0, widest=0)
-    return _plan_of(plan, known, (weights, state, compute), "", rehearsed.output_bytes)
+    asked = (weights, state, compute, *_recurrent(rehearsed.recurrent_bytes))
+    return _plan_of(plan, known, asked, "", rehearsed.output_bytes)
+
+
+def _recurrent(recurrent_bytes: int) -> tuple[Term, ...]:
+    """What models with recurrent layers take beside their state while they compute."""
+    if not recurrent_bytes:
+        return ()
+    how = "as much as the recurrent state once more, at most: measured on other models"
+    return (Term(name="recurrent work", bytes=recurrent_bytes, provenance=Provenance.ESTIMATED, how=how),)
 
 
 def for_users(memory: MemoryPlan, users: int) -> MemoryPlan:
     """The same plan with a context for each of several users, whose conversations stay in memory."""
     if users == 1:
         return memory
-    context = next(term for term in memory.terms if term.name == "context")
-    others = Term(
-        name="other users' contexts",
-        bytes=context.bytes * (users - 1),
-        provenance=context.provenance,
-        how=f"{users - 1} more of the same",
+    others = tuple(
+        Term(
+            name="other users' contexts",
+            bytes=context.bytes * (users - 1),
+            provenance=context.provenance,
+            how=f"{users - 1} more of the same",
+            pool=context.pool,
+        )
+        for context in memory.terms
+        if context.name == "context"
     )
-    return MemoryPlan(terms=(*memory.terms, others))
+    return MemoryPlan(terms=(*memory.terms, *others))
 
 
 def state_bytes(curve: StateCurve, context_tokens: int) -> int:
@@ -120,11 +148,12 @@ def state_bytes(curve: StateCurve, context_tokens: int) -> int:
 
 
 def compute_bytes(curve: MemoryCurve, plan: LoadPlan) -> int:
-    """Upper bound of the compute buffer for a batch of 512 tokens."""
+    """Upper bound of the compute buffer for a batch of 512 tokens; each row of output beside the first adds one."""
+    more_rows = plan.speculation_tokens * curve.output_bytes
     if plan.kv_type == "q8_0":
-        return bound(curve.compute.q8_0, plan.context_tokens)
+        return bound(curve.compute.q8_0, plan.context_tokens) + more_rows
     points = curve.compute.f16 if plan.flash_attention else curve.compute.f16_without_flash
-    return bound(points, plan.context_tokens)
+    return bound(points, plan.context_tokens) + more_rows
 
 
 def bound(points: Points, context_tokens: int) -> int:
@@ -179,7 +208,10 @@ def _shape_in_catalogue(curve: MemoryCurve, artifact: Artifact) -> Shape:
 
 def _plan_of(plan: LoadPlan, shape: Shape, asked: tuple[Term, ...], quant: str, output_bytes: int) -> MemoryPlan:
     output = Term(
-        name="output buffer", bytes=output_bytes, provenance=Provenance.ENGINE, how="one row of the vocabulary"
+        name="output buffer",
+        bytes=output_bytes,
+        provenance=Provenance.ENGINE,
+        how="one row of the vocabulary" if not plan.speculation_tokens else "rows of the vocabulary, guessed ones too",
     )
     work = Term(
         name="work buffer",
@@ -196,7 +228,31 @@ def _plan_of(plan: LoadPlan, shape: Shape, asked: tuple[Term, ...], quant: str, 
         how=f"Python and engine {PROCESS_BYTES >> 20} MiB, and {shape.tokens:,} tokens x {token_bytes} bytes, "
         f"1/{WEIGHTS_SHARE} of the weights: measured on other models",
     )
-    return MemoryPlan(terms=(*asked, *_rearranged(plan, shape), output, work, process))
+    return MemoryPlan(
+        terms=(*asked, *_rearranged(plan, shape), *_staged(plan, asked[0]), output, work, *_checkpoint(plan), process)
+    )
+
+
+def rows(plan: LoadPlan) -> int:
+    """How many rows of the vocabulary one step gives."""
+    return 1 + plan.speculation_tokens
+
+
+def _checkpoint(plan: LoadPlan) -> tuple[Term, ...]:
+    """The copy of the state that a plan allows."""
+    if not plan.checkpoint_bytes:
+        return ()
+    how = "at most: a copy of the state after the prompt"
+    return (Term(name="checkpoint", bytes=plan.checkpoint_bytes, provenance=Provenance.ENGINE, how=how),)
+
+
+def _staged(plan: LoadPlan, weights: Term) -> tuple[Term, ...]:
+    """What is held while weights are rearranged one after the other."""
+    if not plan.repack:
+        return ()
+    how = f"1/{STAGED_SHARE} of the weights at most, while they are rearranged: measured on other models"
+    count = weights.bytes // STAGED_SHARE
+    return (Term(name="rearranging", bytes=count, provenance=Provenance.ESTIMATED, how=how),)
 
 
 def _rearranged(plan: LoadPlan, shape: Shape) -> tuple[Term, ...]:

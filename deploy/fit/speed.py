@@ -1,73 +1,226 @@
-"""How fast a model will be, from what it must move and compute for each token.
+"""How fast a model will be: from what a token takes of a machine, and what the machine was measured to do.
 
-Nothing here was measured on the machine at hand: every figure is marked estimated. A calibration of the engine
-replaces the assumed rates.
+A machine that was not calibrated gets rates from what is known of it, and figures that are marked estimated.
 """
 
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from profiles.budget import Pool
+from deploy.engine.protocol import LoadPlan
+from deploy.fit.calibration import Attention, Calibration, Rates, Throughput
+from deploy.fit.demand import Demand, Part
+from deploy.fit.reference import assumed_rates, like_reference
+from profiles.budget import Budget, Pool
 from profiles.machine import Fact, Provenance
 
-HOST_BYTES_S_PER_THREAD: Final = 10e9
-HOST_BYTES_S_MOST: Final = 40e9
-"""Dual-channel memory of a desktop: more cores do not add bandwidth beyond it."""
-HOST_OPERATIONS_S_PER_THREAD: Final = 60e9
-"""Quantised matrix products on one core with AVX2 or NEON; several times more with AVX-512."""
-ACCELERATOR_BYTES_S: Final = 200e9
-ACCELERATOR_OPERATIONS_S: Final = 5e12
-"""A small dedicated GPU; most are faster."""
-BANDWIDTH_REACHED: Final = 0.6
-"""Share of a memory's stated peak that decoding reaches, assumed."""
-COMPUTE_REACHED: Final = 0.3
-"""Share of the stated peak rate that reading a prompt reaches, assumed."""
-FIXED_S_PER_TOKEN: Final = 0.5e-3
-"""Launching the graph and drawing the token."""
+STATED_PROMPT_TOKENS: Final = 512
+"""The prompt for which the time to the first token is given."""
+MEASURED_DECODE_RANGE: Final = 1.22
+MEASURED_PREFILL_RANGE: Final = 1.35
+ESTIMATED_DECODE_RANGE: Final = 2.2
+ESTIMATED_PREFILL_RANGE: Final = 3.5
+"""The truth lies within the figure over and times this nine times in ten; found by scripts/bench/speed.py."""
+Q8_CACHE_RATIO: Final = 1.75
+"""Attention with a q8_0 cache beside one with f16, both with flash attention: 1.6 at 2,048, 1.9 at 8,192 tokens on the
+machine that the reference rates come from."""
+CROWDED: Final = 0.8
+"""What waiting for threads that lost their core leaves, beside the share of the core: 0.82 with one of two cores busy
+(scripts/bench/contention.py)."""
+OPEN_S: Final = 0.4
+"""Starting the engine's process and reading a vocabulary."""
+DISK_BYTES_S: Final = 1e9
+"""A solid-state disk, assumed."""
+
+
+class Range(msgspec.Struct, frozen=True):
+    """Holds the truth nine times in ten."""
+
+    least: float
+    most: float
 
 
 class Speed(msgspec.Struct, frozen=True, kw_only=True):
     """Forecast of one model on one pool."""
 
     decode_tok_s: Fact[float]
+    """With half of the asked context in memory."""
+    decode_range: Range
+    decode_empty_tok_s: Fact[float]
+    """At the begin of a conversation."""
     prefill_tok_s: Fact[float]
+    """For a prompt of 512 tokens."""
+    prefill_range: Range
+    first_token_s: Fact[float]
+    """For that prompt."""
+    load_s: Fact[float]
 
 
-def forecast(pool: Pool, threads: int, active_weight_bytes: int, parameters_active: int) -> Speed:
-    """Decode is bound by the active weights that pass memory for each token, prefill by two operations a weight."""
-    bytes_s, operations_s, assumed = _rates(pool, threads)
-    decode = 1 / (active_weight_bytes / bytes_s + FIXED_S_PER_TOKEN)
-    prefill = operations_s / (2 * parameters_active)
+class Conditions(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of the machine's speed when a forecast is made."""
+
+    machine: str = ""
+    """Fingerprint of what decides speed."""
+    calibration: Calibration | None = None
+    busy_cores: float = 0.0
+    """That other programs keep busy now."""
+    corrections: dict[str, float] = {}
+    """By model id: how much faster or slower it wrote than was forecast."""
+
+
+UNCALIBRATED: Final = Conditions()
+
+
+class TimedBudget(Budget, frozen=True, kw_only=True):
+    """What a model may take of this machine, with what is known of the machine's speed."""
+
+    conditions: Conditions = UNCALIBRATED
+
+
+def conditions_of(budget: Budget) -> Conditions:
+    """What is known; of another machine that is nothing."""
+    return budget.conditions if isinstance(budget, TimedBudget) else UNCALIBRATED
+
+
+class Timing(NamedTuple):
+    """Seconds of one model with one plan on one machine."""
+
+    demand: Demand
+    rates: Rates
+    plan: LoadPlan
+    slowdown: float = 1.0
+
+    def write_s(self, depth_tokens: float) -> float:
+        """One token, with so many in memory."""
+        weights = sum(part.bytes / self._throughput(part, "bytes_s") for part in self.demand.parts)
+        keys, queries, heads = self.demand.attended(depth_tokens)
+        it = self._attention
+        attention = keys * it.write_key_s + queries * it.write_query_s + heads * it.write_head_s
+        return (self._fixed_s + weights + attention * self._cache_ratio) * self.slowdown
+
+    def read_s(self, tokens: int, depth_tokens: float = 0.0) -> float:
+        """A prompt, in steps of the batch."""
+        batch = max(1, min(self.plan.batch_tokens, tokens))
+        weights = sum(2 * tokens * part.passed / self._throughput(part, "operations_s") for part in self.demand.parts)
+        _, queries, heads = self.demand.attended(depth_tokens + (tokens + batch) / 2)
+        attention = tokens * (queries * self._attention.read_query_s + heads * self._attention.read_head_s)
+        steps = -(-tokens // batch)
+        return (steps * self._fixed_s + weights + attention * self._cache_ratio) * self.slowdown
+
+    @property
+    def _fixed_s(self) -> float:
+        return self.demand.graph_nodes * self.rates.node_s + self.demand.products * self.rates.product_s
+
+    @property
+    def _attention(self) -> Attention:
+        flash = self.plan.flash_attention or self.plan.kv_type != "f16"
+        return self.rates.with_flash if flash else self.rates.without_flash
+
+    @property
+    def _cache_ratio(self) -> float:
+        return Q8_CACHE_RATIO if self.plan.kv_type == "q8_0" else 1.0
+
+    def _throughput(self, part: Part, what: Literal["bytes_s", "operations_s"]) -> float:
+        rates = self.rates
+        if part.experts:
+            return like_reference(rates, "experts", what, part.type_name)
+        if self.plan.repack and part.type_name in rates.repacked.bytes_s:
+            return float(getattr(rates.repacked, what)[part.type_name])
+        return like_reference(rates, "plain", what, part.type_name)
+
+
+def slowdown(threads: int, cores: int, busy_cores: float) -> float:
+    """How much longer a step takes beside other programs: it waits for the thread that has to share its core."""
+    if threads + busy_cores <= cores + 0.5:
+        return 1.0
+    return -(-(threads + round(busy_cores)) // max(cores, 1)) / CROWDED
+
+
+def timing(demand: Demand, pool: Pool, cores: int, plan: LoadPlan, conditions: Conditions) -> Timing:
+    """The rates that hold for a plan, measured where they were."""
+    rates = _rates(pool, plan.threads, conditions)
+    crowded = 1.0 if pool.kind == "accelerator" else slowdown(plan.threads, cores, conditions.busy_cores)
+    return Timing(demand, rates, plan, crowded)
+
+
+def best_threads(demand: Demand, pool: Pool, cores: int, plan: LoadPlan, conditions: Conditions) -> int:
+    """The number of threads that writes fastest beside what else runs now."""
+    if pool.kind == "accelerator":
+        return cores
+    counts = {rates.threads for rates in _measured(pool, conditions)} | {
+        cores,
+        max(1, cores - round(conditions.busy_cores)),
+    }
+
+    def seconds(count: int) -> float:
+        tried = msgspec.structs.replace(plan, threads=count)
+        return timing(demand, pool, cores, tried, conditions).write_s(plan.context_tokens / 2)
+
+    return min(sorted((count for count in counts if count <= cores), reverse=True), key=seconds)
+
+
+def forecast(demand: Demand, pool: Pool, cores: int, plan: LoadPlan, conditions: Conditions = UNCALIBRATED) -> Speed:
+    """What a person will see of a plan."""
+    it = timing(demand, pool, cores, plan, conditions)
+    measured = bool(_measured(pool, conditions))
+    mark = Provenance.MEASURED if measured else Provenance.ESTIMATED
+    correction = conditions.corrections.get(demand.model_id, 1.0)
+    half = plan.context_tokens // 2
+    decode, empty = correction / it.write_s(half), correction / it.write_s(0)
+    prompt = min(STATED_PROMPT_TOKENS, plan.context_tokens)
+    prefill = prompt / it.read_s(prompt)
+    how = _how(demand, pool, plan, measured=measured)
+    corrected = f", times {correction:.2f} as it ran here" if correction != 1.0 else ""
     return Speed(
-        decode_tok_s=Fact(
-            round(decode, 1),
-            f"{active_weight_bytes / 1e9:.2f} GB of weights a token at {bytes_s / 1e9:.0f} GB/s, {assumed}",
-            Provenance.ESTIMATED,
-        ),
-        prefill_tok_s=Fact(
-            round(prefill, 1),
-            f"2 x {parameters_active / 1e9:.2f} G operations a token at {operations_s / 1e9:.0f} G/s, {assumed}",
-            Provenance.ESTIMATED,
-        ),
+        decode_tok_s=Fact(round(decode, 1), f"{how[0]}, with {half:,} tokens in memory{corrected}", mark),
+        decode_range=_range(decode, MEASURED_DECODE_RANGE if measured else ESTIMATED_DECODE_RANGE),
+        decode_empty_tok_s=Fact(round(empty, 1), f"{how[0]}, with nothing in memory{corrected}", mark),
+        prefill_tok_s=Fact(round(prefill, 1), f"{how[1]}, for a prompt of {prompt} tokens", mark),
+        prefill_range=_range(prefill, MEASURED_PREFILL_RANGE if measured else ESTIMATED_PREFILL_RANGE),
+        first_token_s=Fact(round(prompt / prefill, 2), f"for a prompt of {prompt} tokens", mark),
+        load_s=_load_s(demand, plan, conditions),
     )
 
 
-def _rates(pool: Pool, threads: int) -> tuple[float, float, str]:
-    """Bytes and operations a second, and where they come from. A stated peak outranks what is assumed of the kind."""
-    bandwidth, operations, origin = _assumed(pool, threads)
-    stated_bandwidth, stated_operations = pool.bandwidth_bytes_s.known, pool.compute_flops.known
-    if stated_bandwidth is None:
-        return bandwidth, operations, origin
-    reached = f"{BANDWIDTH_REACHED:.0%} of the {stated_bandwidth / 1e9:.0f} GB/s stated for {pool.name}"
-    if stated_operations is not None:
-        operations = stated_operations * COMPUTE_REACHED
-    return stated_bandwidth * BANDWIDTH_REACHED, operations, reached
+def _range(value: float, factor: float) -> Range:
+    return Range(round(value / factor, 1), round(value * factor, 1))
 
 
-def _assumed(pool: Pool, threads: int) -> tuple[float, float, str]:
-    if pool.kind == "accelerator" and not pool.shared_bytes:
-        return ACCELERATOR_BYTES_S, ACCELERATOR_OPERATIONS_S, "assumed for a small GPU"
-    bandwidth = min(HOST_BYTES_S_PER_THREAD * threads, HOST_BYTES_S_MOST)
-    plural = "thread" if threads == 1 else "threads"
-    return bandwidth, HOST_OPERATIONS_S_PER_THREAD * threads, f"assumed for {threads} {plural}"
+def _load_s(demand: Demand, plan: LoadPlan, conditions: Conditions) -> Fact[float]:
+    """From a disk: weights that are mapped are read while the first token is computed, and count all the same."""
+    rearranging = (
+        demand.size_bytes / conditions.calibration.repack_bytes_s if plan.repack and conditions.calibration else 0.0
+    )
+    seconds = OPEN_S + demand.size_bytes / DISK_BYTES_S + rearranging
+    return Fact(round(seconds, 1), "from a disk at 1 GB/s, assumed; far quicker when read lately", Provenance.ASSUMED)
+
+
+def _how(demand: Demand, pool: Pool, plan: LoadPlan, *, measured: bool) -> tuple[str, str]:
+    threads = "1 thread" if plan.threads == 1 else f"{plan.threads} threads"
+    origin = f"at the rates calibrated for {threads}" if measured else f"at rates {_assumption(pool, threads)}"
+    return (
+        f"{demand.bytes / 1e9:.2f} GB of weights a token {origin}",
+        f"2 x {demand.passed / 1e9:.2f} G operations a token {origin}",
+    )
+
+
+def _assumption(pool: Pool, threads: str) -> str:
+    if pool.bandwidth_bytes_s.known is not None:
+        return f"that {pool.bandwidth_bytes_s.known / 1e9:.0f} GB/s of {pool.name} let expect"
+    return "assumed for a small GPU" if pool.kind == "accelerator" else f"assumed for {threads}"
+
+
+def _measured(pool: Pool, conditions: Conditions) -> tuple[Rates, ...]:
+    """Calibration is of the processor."""
+    return conditions.calibration.rates if conditions.calibration and pool.kind == "host" else ()
+
+
+def _rates(pool: Pool, threads: int, conditions: Conditions) -> Rates:
+    """Those measured for as many threads, else for the nearest number, in proportion where that is less."""
+    measured = _measured(pool, conditions)
+    if not measured:
+        return assumed_rates(pool, threads)
+    return min(measured, key=lambda rates: (abs(rates.threads - threads), rates.threads))
+
+
+__all__ = ["Attention", "Conditions", "Range", "Speed", "Throughput", "Timing", "forecast"]

@@ -8,8 +8,6 @@ Purpose = Literal["chat", "code", "reasoning", "vision", "tools"]
 PURPOSES: Final[tuple[Purpose, ...]] = ("chat", "code", "reasoning", "vision", "tools")
 DOUBT_POINTS: Final = 1.0
 """Points of quality that a model loses for each thing asked of which no source says that it can do it; assumed."""
-SPECIALIST_POINTS: Final = 1.0
-"""Points that a model made for code loses in conversation, and gains in code; assumed."""
 
 
 class Suit(NamedTuple):
@@ -20,21 +18,18 @@ class Suit(NamedTuple):
     doubts: tuple[str, ...]
     """What is not known, each a sentence."""
     points: float
-    """What it gains or loses in quality."""
+    """What its doubts take off its quality."""
 
 
 def suit(model: Model, purpose: Purpose, language: str | None) -> Suit:
-    """Hold a model against what is asked for. Code is written by all of them, and best by those made for it."""
+    """Hold a model against what is asked for. Code is written by all of them."""
     refusal, doubts = _capability(model, purpose)
     if language is not None:
         if model.languages is None:
             doubts = (*doubts, f'Whether it was made for the language "{language}" is not known.')
         elif language.lower() not in model.languages:
             refusal = refusal or f'It was not made for the language "{language}".'
-    specialist = 0.0
-    if model.capabilities.code:
-        specialist = SPECIALIST_POINTS if purpose == "code" else -SPECIALIST_POINTS
-    return Suit(refusal, doubts, specialist - DOUBT_POINTS * len(doubts))
+    return Suit(refusal, doubts, -DOUBT_POINTS * len(doubts))
 
 
 def _capability(model: Model, purpose: Purpose) -> tuple[str | None, tuple[str, ...]]:

@@ -35,7 +35,7 @@ SPARE_BYTES: Final = 1 << 20
 GUESSED_FILE_TYPE: Final = 1024
 """Bit that llama.cpp sets where it guessed the file type."""
 NAME_CHARACTERS: Final = 120
-TEMPLATES_LIMIT: Final = 256 << 10
+TEMPLATES_LIMIT: Final = 80 << 10
 """Characters of all chat templates; a model has one to four of them."""
 ROPE_SCALINGS: Final = frozenset({"none", "linear", "yarn", "longrope"})
 TURN_TOKENS: Final = ("bos", "eos", "eot", "eom")

@@ -7,6 +7,8 @@ from deploy.errors import Incomplete, InvalidModel
 
 HEADER_LIMIT_BYTES: Final = 128 << 20
 """Everything before the tensors. The largest vocabularies in use take about 20 MB; this bounds the time."""
+TEXTS_LIMIT: Final = 3 << 20
+"""In all lists together; the largest vocabularies with their merges have under a million."""
 CHUNK_BYTES: Final = 1 << 20
 SHOWN_CHARACTERS: Final = 60
 
@@ -33,6 +35,7 @@ class Cursor:
         self._buffer = b""
         self._base = 0
         self._index = 0
+        self._texts = 0
 
     @property
     def position(self) -> int:
@@ -78,6 +81,9 @@ class Cursor:
     def skip_texts(self, count: int) -> None:
         """Pass over so many texts, each of which states its own length."""
         self._bound(count * U64.size)
+        self._texts += count
+        if self._texts > TEXTS_LIMIT:
+            raise self.damaged(f"its lists hold more than {TEXTS_LIMIT:,} texts")
         while count:
             self._load(U64.size)
             count -= self._pass_buffered_texts(count)

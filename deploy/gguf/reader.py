@@ -28,7 +28,7 @@ NAME_LIMIT_BYTES: Final = 63
 DIMENSIONS_LIMIT: Final = 4
 ELEMENTS_LIMIT: Final = 1 << 63
 ARRAY_LIMIT: Final = 16 << 20
-KEPT_VALUE_BYTES: Final = 128 << 10
+KEPT_VALUE_BYTES: Final = 64 << 10
 """A chat template has 20 KB at most; anything larger is a vocabulary."""
 KEPT_ARRAY_BYTES: Final = 8 << 10
 """Two numbers of eight bytes for each of the 512 blocks that the engine can hold; longer lists are vocabularies."""

@@ -18,7 +18,7 @@ from deploy.gguf.cursor import shown
 if TYPE_CHECKING:
     from jinja2 import nodes
 
-LENGTH_LIMIT: Final = 128 << 10
+LENGTH_LIMIT: Final = 64 << 10
 """Characters. The longest template in use has 17,000."""
 DEPTH_LIMIT: Final = 200
 NUMBER_LIMIT: Final = 1_000_000

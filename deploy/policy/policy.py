@@ -51,6 +51,14 @@ class Policy(msgspec.Struct, frozen=True):
         """The first rule that refuses a place, or None where it is admitted."""
         return next((found for document in self.documents for found in _of_place(document, place)), None)
 
+    def refusal_of_keeping(self) -> Refusal | None:
+        """The first rule that refuses to save conversations, or None where a person may."""
+        return next((found for document in self.documents for found in _of_keeping(document)), None)
+
+    def refusal_of_unrecorded(self) -> Refusal | None:
+        """The first rule that refuses what the journal does not record, or None where it may run all the same."""
+        return next((found for document in self.documents for found in _of_unrecorded(document)), None)
+
     def with_file(self, path: Path) -> "Policy":
         """This policy and one file more. Raises NotFound and PolicyRefused."""
         return Policy((*self.documents, read_document(path)))
@@ -64,7 +72,7 @@ def in_force(paths: Paths, environment: Mapping[str, str], system: Path = SYSTEM
 
     Raises NotFound where the file that was named for this call is not there.
     """
-    files = [file for file in (system, paths.config / FILE_NAME) if file.exists()]
+    files = [file for file in dict.fromkeys((system, paths.config / FILE_NAME)) if file.exists()]
     named = environment.get(VARIABLE)
     if named:
         files.append(Path(named).expanduser())
@@ -90,6 +98,18 @@ def _of_place(document: Document, place: Place) -> Iterator[Refusal]:
         wanted = document.rules.get(f"require.{rule.name}")
         if wanted is not None and rule.judge_place is not None:
             yield from _refusals(document, f"require.{rule.name}", rule.judge_place(place, wanted))
+
+
+def _of_keeping(document: Document) -> Iterator[Refusal]:
+    for rule in REQUIREMENTS:
+        if f"require.{rule.name}" in document.rules:
+            yield from _refusals(document, f"require.{rule.name}", rule.keeping)
+
+
+def _of_unrecorded(document: Document) -> Iterator[Refusal]:
+    for rule in REQUIREMENTS:
+        if f"require.{rule.name}" in document.rules:
+            yield from _refusals(document, f"require.{rule.name}", rule.recording)
 
 
 def _listed(document: Document, name: str, reading: Reading) -> Iterator[Refusal]:

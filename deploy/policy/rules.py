@@ -35,6 +35,10 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
     """Takes what stands in the file and gives what `judge` takes. Raises ValueError with a sentence."""
     judge: Callable[[Subject, Any, Doubt], Finding] | None = None
     judge_place: Callable[[Place, Any], Finding] | None = None
+    keeping: Finding = None
+    """Why conversations may not be saved where the rule is in force."""
+    recording: Finding = None
+    """Why nothing may run that cannot be recorded."""
 
 
 def read_patterns(value: Any) -> tuple[str, ...]:
@@ -81,6 +85,13 @@ def read_yes(value: Any) -> bool:
     if value is not True:
         raise ValueError("it must be true; leave the line out to lift the rule")
     return True
+
+
+def read_never(value: Any) -> str:
+    """The word never. Leaving the rule out leaves it to the person whether to save."""
+    if value != "never":
+        raise ValueError('it must be "never"; leave the line out to lift the rule')
+    return "never"
 
 
 def matching(value: str, patterns: Sequence[str]) -> str | None:
@@ -227,6 +238,20 @@ REQUIREMENTS: Final = (
         example="true",
         read=read_yes,
         judge_place=_offline,
+    ),
+    Requirement(
+        name="conversations",
+        meaning="Conversations are never saved, whoever asks for it.",
+        example='"never"',
+        read=read_never,
+        keeping="conversations are never saved",
+    ),
+    Requirement(
+        name="journal",
+        meaning="Nothing runs that cannot be written down in the journal before.",
+        example="true",
+        read=read_yes,
+        recording="every run must be in the journal",
     ),
 )
 

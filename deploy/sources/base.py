@@ -4,13 +4,14 @@ A source delivers bytes into a staging folder and says how far it has come. It v
 own protocol offers: length, SHA-256 and format are checked by the store, for every source alike.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
 from deploy.catalog.model import Artifact
+from deploy.sources.seen import Seen
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +51,21 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     reachable: bool
     reason: str
     """What was tried and what came back."""
+
+
+@runtime_checkable
+class Informed(Protocol):
+    """A source that can say more of its last fetch than where the files are."""
+
+    @property
+    def seen(self) -> Mapping[Path, Seen]:
+        """Files that were hashed on the way, in one go."""
+        ...
+
+    @property
+    def revision(self) -> str | None:
+        """Which of the publisher's versions it was; None where the place does not tell."""
+        ...
 
 
 class Source(Protocol):

@@ -10,8 +10,9 @@ import hashlib
 import io
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
@@ -21,6 +22,8 @@ import msgspec
 from deploy.catalog.model import Artifact, CataloguedFile
 from deploy.errors import IntegrityError, LandfastError, NotFound, Unreachable
 from deploy.sources.base import NoOffer, Offer, Progress, Reach, Report
+from deploy.sources.ranges import LEAST_BYTES, NoRanges, Order, fetch
+from deploy.sources.seen import Seen, Tail, identity
 from deploy.sources.writing import writing_to
 
 if TYPE_CHECKING:
@@ -51,6 +54,7 @@ class Remote(msgspec.Struct, frozen=True):
     folder: str
     """Made of the hub's version mark: bytes of different versions never meet in one file."""
     size_bytes: int | None
+    commit: str
 
 
 class Hub:
@@ -61,6 +65,10 @@ class Hub:
     def __init__(self, environment: Mapping[str, str]) -> None:
         """Keep the environment that says which hub it is and who asks."""
         self._environment = environment
+        self.seen: dict[Path, Seen] = {}
+        """What was hashed while it came."""
+        self.revision: str | None = None
+        """The commit that the files came from."""
 
     def reach(self, timeout_s: float) -> Reach:
         """Send the endpoint one short request, unless the user has told the client to stay offline."""
@@ -93,6 +101,7 @@ class Hub:
             for remote in remotes:
                 before_bytes = sum(path.stat().st_size for path in paths)
                 paths.append(self._transfer(remote, work, _teller(remote, before_bytes, total_bytes, report)))
+            self.revision = ", ".join(sorted({remote.commit for remote in remotes}))
         return tuple(paths)
 
     @property
@@ -127,35 +136,71 @@ class Hub:
     def _describe(self, repository: str, revision: str | None, path: str, file: CataloguedFile) -> Remote:
         """Ask the hub for version and size of a file. Refuses at once what the pin already rules out."""
         os.environ.update(QUIET)
-        from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
         url = hf_hub_url(repository, path, revision=revision, endpoint=self._endpoint)
         facts = get_hf_file_metadata(url, token=self._token(), timeout=METADATA_TIMEOUT_S, endpoint=self._endpoint)
         if facts.etag is None or facts.commit_hash is None:
             raise Unreachable(f"What answers at {self._endpoint} is not a model hub.", hint=HINT)
         _check_pin(file, facts.etag, facts.size)
-        if (facts.size or 0) > constants.MAX_HTTP_DOWNLOAD_SIZE:
-            raise _too_large(file)
         return Remote(
             url=hf_hub_url(repository, path, revision=facts.commit_hash, endpoint=self._endpoint),
             name=Path(file.name).name,
             folder=hashlib.sha256(facts.etag.encode()).hexdigest()[:16],
             size_bytes=facts.size,
+            commit=facts.commit_hash,
         )
 
     def _transfer(self, remote: Remote, work: Path, tell: Callable[[int], None]) -> Path:
-        """Fetch what is missing of a file. Redirects are followed, and the token is not sent to other hosts."""
-        from huggingface_hub.file_download import http_get
-
+        """Fetch what is missing of a file, hashed meanwhile: a large one in ranges, where the hub gives them."""
         path = work / remote.folder / remote.name
         path.parent.mkdir(parents=True, exist_ok=True)
         _drop_unless_a_beginning(path, remote.size_bytes)
-        with _ToldFile(path, tell) as file:
-            have_bytes = file.tell()
-            tell(have_bytes)
-            headers = {"authorization": f"Bearer {token}"} if (token := self._token()) else {}
-            http_get(remote.url, file, resume_size=have_bytes, headers=headers, expected_size=remote.size_bytes)
+        digest = self._in_ranges(remote, path, tell) if not path.exists() else None
+        if digest is None:
+            digest = self._in_one_go(remote, path, tell)
+        if digest is not None:
+            self.seen[path] = Seen(sha256=digest, identity=identity(path))
         return path
+
+    def _headers(self) -> dict[str, str]:
+        """Redirects are followed, and the token is not sent to other hosts."""
+        return {"authorization": f"Bearer {token}"} if (token := self._token()) else {}
+
+    def _in_ranges(self, remote: Remote, path: Path, tell: Callable[[int], None]) -> str | None:
+        """The file's hash, or None where it is small or the hub gives no ranges."""
+        from huggingface_hub import get_session
+
+        if remote.size_bytes is None or remote.size_bytes < LEAST_BYTES:
+            return None
+        order = Order(
+            client=get_session(),
+            url=remote.url,
+            path=path,
+            size_bytes=remote.size_bytes,
+            tell=tell,
+            refused=lambda status: self._silent(f"status {status}"),
+            silent=self._silent,
+            rest=time.sleep,
+            headers=self._headers(),
+        )
+        with suppress(NoRanges):
+            return fetch(order)
+        return None
+
+    def _in_one_go(self, remote: Remote, path: Path, tell: Callable[[int], None]) -> str | None:
+        from huggingface_hub import constants
+        from huggingface_hub.file_download import http_get
+
+        if (remote.size_bytes or 0) > constants.MAX_HTTP_DOWNLOAD_SIZE:
+            raise _too_large(remote.name)
+        with Tail(path) as tail:
+            with _ToldFile(path, lambda done_bytes: _both(tail, tell, done_bytes)) as file:
+                have_bytes = file.tell()
+                _both(tail, tell, have_bytes)
+                expected = remote.size_bytes
+                http_get(remote.url, file, resume_size=have_bytes, headers=self._headers(), expected_size=expected)
+            return tail.hexdigest()
 
     @contextmanager
     def _in_our_words(self, repository: str) -> Iterator[None]:
@@ -215,9 +260,14 @@ def _check_pin(file: CataloguedFile, etag: str, size_bytes: int | None) -> None:
         )
 
 
-def _too_large(file: CataloguedFile) -> Unreachable:
+def _both(tail: Tail, tell: Callable[[int], None], done_bytes: int) -> None:
+    tail.advance(done_bytes)
+    tell(done_bytes)
+
+
+def _too_large(name: str) -> Unreachable:
     return Unreachable(
-        f"The hub does not hand out {file.name} in one transfer: it is larger than 50 GB.",
+        f"The hub does not hand out {name} in one transfer: it is larger than 50 GB.",
         hint="Choose a form of the model that comes in parts, or install the file from a folder.",
     )
 

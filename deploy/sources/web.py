@@ -4,6 +4,7 @@ Transfers go on from where they stopped, also in a later run, but only while the
 the one that was begun. What arrives is judged by the store; what cannot be right is refused before it is fetched.
 """
 
+import contextlib
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,20 +19,25 @@ import msgspec
 from deploy.catalog.model import Artifact, CataloguedFile
 from deploy.errors import IntegrityError, LandfastError, NotFound, Unreachable
 from deploy.sources.base import NoOffer, Offer, Progress, Reach, Report
+from deploy.sources.ranges import (
+    AGAIN,
+    CONNECT_TIMEOUT_S,
+    FIRST_PAUSE_S,
+    LEAST_BYTES,
+    LONGEST_PAUSE_S,
+    READ_TIMEOUT_S,
+    TRIES,
+    NoRanges,
+    Order,
+    fetch,
+    version_of,
+)
+from deploy.sources.seen import Seen, Tail, identity
 from deploy.sources.writing import writing_to
 
 if TYPE_CHECKING:
     import httpx2
 
-CONNECT_TIMEOUT_S: Final = 10.0
-READ_TIMEOUT_S: Final = 30.0
-"""The longest silence in mid-transfer."""
-TRIES: Final = 5
-"""Tries in a row that bring no byte before the server counts as unreachable."""
-FIRST_PAUSE_S: Final = 0.5
-LONGEST_PAUSE_S: Final = 30.0
-AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses that pass."""
 NOT_THERE: Final = frozenset({404, 410})
 CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 HINT: Final = "Check the network, the proxy settings and the address (LANDFAST_MIRROR or --from)."
@@ -69,6 +75,10 @@ class Mirror:
         self._url = url.rstrip("/") + "/"
         self._environment = environment
         self._pause = pause
+        self.seen: dict[Path, Seen] = {}
+        """What was hashed while it came."""
+        self.revision: str | None = None
+        """A plain server knows no versions."""
 
     @property
     def host(self) -> str | None:
@@ -99,7 +109,10 @@ class Mirror:
             for file in artifact.files:
                 path = work / Path(file.name).name
                 before_bytes = sum(done.stat().st_size for done in paths)
-                _Transfer(self, client, file, path, _teller(file, before_bytes, artifact.size_bytes, report)).run()
+                told = _teller(file, before_bytes, artifact.size_bytes, report)
+                digest = _Transfer(self, client, file, path, told).run()
+                if digest is not None:
+                    self.seen[path] = Seen(sha256=digest, identity=identity(path))
                 paths.append(path)
         return tuple(paths)
 
@@ -151,9 +164,37 @@ class _Transfer:
     ) -> None:
         self._mirror, self._client, self._file, self._path, self._tell = mirror, client, file, path, tell
         self._url = mirror.address(file)
+        self._tail = Tail(path)
         self._note = path.with_name(path.name + ".begun")
 
-    def run(self) -> None:
+    def run(self) -> str | None:
+        """Bring the file, in ranges where it is large and the server gives them; its SHA-256, hashed meanwhile."""
+        if (
+            not self._have_bytes
+            and self._file.size_exact
+            and self._file.sha256
+            and self._file.size_bytes >= LEAST_BYTES
+        ):
+            with contextlib.suppress(NoRanges):
+                return fetch(self._order())
+        with Tail(self._path) as tail:
+            self._tail = tail
+            self._in_one_go()
+            return tail.hexdigest()
+
+    def _order(self) -> Order:
+        return Order(
+            client=self._client,
+            url=self._url,
+            path=self._path,
+            size_bytes=self._file.size_bytes,
+            tell=self._tell,
+            refused=self._refused,
+            silent=self._silent,
+            rest=self._mirror.rest,
+        )
+
+    def _in_one_go(self) -> None:
         """Try until the file is there, or until nothing more comes."""
         idle = 0
         while idle < TRIES:
@@ -199,7 +240,7 @@ class _Transfer:
             raise self._refused(status)
         if self._file.sha256 is None and answer.url.scheme != "https":
             raise self._silent("it leads to an address without HTTPS")
-        begun = Begun(url=self._url, version=_version(answer))
+        begun = Begun(url=self._url, version=version_of(answer))
         start, total_bytes = self._extent(answer, begun)
         self._check_length(total_bytes)
         self._note.write_bytes(msgspec.json.encode(begun))
@@ -232,16 +273,20 @@ class _Transfer:
             file.truncate(start)
             file.seek(start)
             done_bytes = start
-            self._tell(done_bytes)
+            self._come(done_bytes)
             for block in answer.iter_raw():
                 done_bytes += len(block)
                 if limit_bytes is not None and done_bytes > limit_bytes:
                     file.truncate(0)
                     raise self._too_long(limit_bytes)
                 file.write(block)
-                self._tell(done_bytes)
+                self._come(done_bytes)
         if limit_bytes is not None and done_bytes < limit_bytes:
             raise _Retry(f"it stopped sending after {done_bytes:,} of {limit_bytes:,} bytes")
+
+    def _come(self, done_bytes: int) -> None:
+        self._tail.advance(done_bytes)
+        self._tell(done_bytes)
 
     def _range(self) -> dict[str, str]:
         """Ask for the rest, and only if it is the rest of the same file."""
@@ -282,12 +327,6 @@ class _Transfer:
 
     def _silent(self, reason: str, hint: str = HINT) -> Unreachable:
         return Unreachable(f"The {self._mirror.place} does not answer as it should: {reason}.", hint=hint)
-
-
-def _version(answer: "httpx2.Response") -> str | None:
-    """What the server says by which the file can be told from a later one; a weak ETag does not."""
-    etag = answer.headers.get("etag", "")
-    return etag if etag.startswith('"') else answer.headers.get("last-modified")
 
 
 def _seconds(retry_after: str | None) -> float | None:

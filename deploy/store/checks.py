@@ -7,9 +7,10 @@ import msgspec
 
 from deploy.errors import Incomplete, IntegrityError, LandfastError, NotFound
 from deploy.sources.base import Report
-from deploy.store.files import identity, sha256_of
+from deploy.sources.seen import Identity, identity
+from deploy.store.files import sha256_of
 from deploy.store.layout import Layout
-from deploy.store.records import Identity, Installed, StoredFile
+from deploy.store.records import Installed, StoredFile
 
 Verdict = Literal["ok", "altered", "short", "missing", "unreadable"]
 
@@ -63,7 +64,7 @@ def quarantine(layout: Layout, found: FileVerdict) -> Path | None:
     blob = layout.blobs / found.sha256
     if identity(blob) != found.identity:
         return None
-    layout.quarantine.mkdir(exist_ok=True)
+    layout.make_private(layout.quarantine)
     return blob.replace(layout.quarantine / found.sha256)
 
 

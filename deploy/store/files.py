@@ -5,7 +5,6 @@ import errno
 import hashlib
 import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Final
 
 from deploy.errors import LandfastError, NotEnoughSpace, NotWritable
 from deploy.sources.base import Progress, Report
-from deploy.store.records import Identity, identity_of
+from deploy.sources.seen import Identity, identity_of
 
 TEMPORARY: Final = ".new-"
 """How the name of a file begins that is not yet complete."""
@@ -73,15 +72,6 @@ def sha256_of(path: Path, text: str, report: Report) -> tuple[str, Identity]:
     return digest.hexdigest(), seen
 
 
-def identity(path: Path) -> Identity | None:
-    """The identity of a file; None where there is no plain file."""
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return identity_of(status) if stat.S_ISREG(status.st_mode) else None
-
-
 def sync_file(path: Path) -> None:
     """Wait until a file's bytes are on the disk."""
     descriptor = os.open(path, os.O_RDWR if _WINDOWS else os.O_RDONLY)
@@ -97,7 +87,7 @@ def sync_folder(path: Path) -> None:
         sync_file(path)
 
 
-def write_durably(path: Path, content: bytes) -> None:
+def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Put a small file in place in one step: a reader sees the old one or the new one, also after a power cut."""
     descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
     fresh = Path(name)
@@ -106,7 +96,7 @@ def write_durably(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        fresh.chmod(0o644)
+        fresh.chmod(mode)
         fresh.replace(path)
     except BaseException:
         fresh.unlink(missing_ok=True)
@@ -114,12 +104,12 @@ def write_durably(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def place(source: Path, target: Path) -> None:
+def place(source: Path, target: Path, mode: int) -> None:
     """Move a verified file to its place, read-only. One that lies there gives way: its bytes are older knowledge."""
     if _WINDOWS and target.exists():
         target.chmod(0o644)
     source.replace(target)
-    set_rights(target, 0o444)
+    set_rights(target, mode)
 
 
 def set_rights(path: Path, mode: int) -> None:

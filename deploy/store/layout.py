@@ -10,9 +10,19 @@ from typing import Final
 import msgspec
 
 from deploy.sources.base import Progress, Report
-from deploy.store.files import TEMPORARY, delete, delete_tree, set_rights, sync_folder, write_durably
+from deploy.store.files import (
+    TEMPORARY,
+    delete,
+    delete_tree,
+    disk_errors,
+    place,
+    set_rights,
+    sync_folder,
+    write_durably,
+)
 from deploy.store.locks import hold
-from deploy.store.records import entry_name
+from deploy.store.records import Damaged, Installed, encode, entry_name, read_record
+from deploy.store.sharing import OWN, SHARED, Modes, adopt_group, make_root, require_owner, set_mode
 
 _SHA256: Final = re.compile(rb"[0-9a-f]{64}")
 _PUBLISH_WAIT_S: Final = 120.0  # publishing renames a few files; only a stuck disk takes this long
@@ -31,6 +41,13 @@ class Layout:
     """The folders of one store. All lie on one file system, so that a rename is atomic."""
 
     root: Path
+    shared: bool = False
+    """Whether it is the host's: then its owner alone may change it."""
+
+    @property
+    def modes(self) -> Modes:
+        """The rights of what is made here."""
+        return SHARED if self.shared else OWN
 
     @property
     def blobs(self) -> Path:
@@ -52,9 +69,22 @@ class Layout:
         """What installs in progress, or interrupted ones, have brought so far."""
         return self.root / "staging"
 
+    @property
+    def versions(self) -> Path:
+        """For each model, the lock files of the versions that were in use before."""
+        return self.root / "versions"
+
     def record(self, model_id: str) -> Path:
         """The lock file of a model."""
         return self.models / f"{entry_name(model_id)}.json"
+
+    def former(self, model_id: str) -> Path:
+        """The folder of a model's former versions."""
+        return self.versions / entry_name(model_id)
+
+    def former_record(self, model_id: str, serial: int) -> Path:
+        """The lock file of one former version."""
+        return self.former(model_id) / f"{serial}.json"
 
     def staging(self, key: str) -> Path:
         """The folder of one install: the source's files, and the journal while they are moved."""
@@ -68,29 +98,67 @@ class Layout:
         """The list of moves in progress. It is there only while files are moved."""
         return self.staging(key) / "journal.json"
 
+    @property
+    def locks(self) -> Path:
+        """What keeps two processes apart."""
+        return self.root / "locks"
+
     def create(self) -> None:
         """Make the folders that are not there yet."""
-        for folder in (self.blobs, self.models, self.staged):
+        for folder in (self.blobs.parent, self.blobs, self.models, self.versions):
             folder.mkdir(parents=True, exist_ok=True)
+            set_mode(folder, self.modes.folder)
+        self.make_private(self.staged)
         for folder in (self.root, self.blobs.parent):
             sync_folder(folder)
+
+    def make_private(self, folder: Path) -> None:
+        """Make a folder whose contents are nobody else's business."""
+        folder.mkdir(parents=True, exist_ok=True)
+        set_mode(folder, self.modes.private)
+
+    def place_blob(self, staged: Path, sha256: str) -> None:
+        """Move a verified file among the blobs, with the group of a shared store."""
+        blob = self.blobs / sha256
+        place(staged, blob, self.modes.blob)
+        if self.shared:
+            adopt_group(blob)
+
+    def write_record(self, path: Path, content: bytes) -> None:
+        """Put a lock file in place."""
+        write_durably(path, content, self.modes.paper)
 
     @contextlib.contextmanager
     def key_lock(self, key: str, report: Report, wait_s: float) -> Iterator[None]:
         """Be the only one who installs or removes this model."""
-        with hold(self.root / "locks" / f"{entry_name(key)}.lock", f"works on {key}", report, wait_s):
+        self.admit()
+        with hold(self.locks / f"{entry_name(key)}.lock", f"works on {key}", report, wait_s):
             yield
 
     @contextlib.contextmanager
     def store_lock(self) -> Iterator[None]:
         """Be the only one who moves blobs and lock files. Held for moments only."""
         # No key begins with an underscore.
-        with hold(self.root / "locks" / "_store.lock", "changes the store", _silent, _PUBLISH_WAIT_S):
+        self.admit()
+        with hold(self.locks / "_store.lock", "changes the store", _silent, _PUBLISH_WAIT_S):
             yield
 
+    def admit(self) -> None:
+        """Before any change of a host's store: who is not its owner changes nothing. Raises NotWritable."""
+        if self.shared:
+            require_owner(self.root)
+            with disk_errors(self.root):
+                make_root(self.root)
+                self.make_private(self.locks)
+
     def named_blobs(self, *, journals: bool) -> set[str]:
-        """Every hash that a lock file speaks of, readable or damaged; with `journals`, also those on the move."""
-        papers = [*self.models.glob("*.json"), *(self.staged.glob("*/journal.json") if journals else ())]
+        """Every hash that a lock file speaks of, readable or damaged; with `journals`, also those on the move.
+
+        Former versions count while their model is installed: without it nobody could go back to them.
+        """
+        models = list(self.models.glob("*.json"))
+        former = (paper for model in models for paper in (self.versions / model.stem).glob("*.json"))
+        papers = [*models, *former, *(self.staged.glob("*/journal.json") if journals else ())]
         return {found.decode() for paper in papers for found in _SHA256.findall(_content(paper))}
 
     def orphans(self, *, journals: bool) -> tuple[Path, ...]:
@@ -103,11 +171,40 @@ class Layout:
 
         One that is in use on Windows stays for the next time.
         """
+        for folder in self.versions.glob("*"):
+            if not (self.models / f"{folder.name}.json").exists():
+                delete_tree(folder)
         freed = 0
-        for path in (*self.orphans(journals=True), *self.models.glob(f"{TEMPORARY}*")):
+        unfinished = (*self.models.glob(f"{TEMPORARY}*"), *self.versions.glob(f"*/{TEMPORARY}*"))
+        for path in (*self.orphans(journals=True), *unfinished):
             with contextlib.suppress(PermissionError):
                 freed += delete(path)
         return freed
+
+    def keep_version(self, record: Installed) -> None:
+        """Write down a version that is about to be replaced, under the store lock."""
+        path = self.former_record(record.id, record.serial)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        set_mode(path.parent, self.modes.folder)
+        self.write_record(path, encode(record))
+        sync_folder(self.versions)
+
+    def former_versions(self, model_id: str) -> tuple[Installed | Damaged, ...]:
+        """What was in use before what is now, the last one first. A copy of what is in use does not count."""
+        papers = sorted(self.former(model_id).glob("*.json"), key=_serial, reverse=True)
+        in_use = self.in_use(model_id) if papers else None
+        found: list[Installed | Damaged] = []
+        for path in papers:
+            with contextlib.suppress(FileNotFoundError):
+                found.append(read_record(path))
+        return tuple(one for one in found if in_use is None or not _same(one, in_use))
+
+    def in_use(self, model_id: str) -> Installed | None:
+        """The version of a model that loads; None where there is none or its lock file is damaged."""
+        with contextlib.suppress(FileNotFoundError):
+            record = read_record(self.record(model_id))
+            return record if isinstance(record, Installed) else None
+        return None
 
     def plan_moves(self, key: str, files: tuple[Path, ...], hashes: tuple[str, ...]) -> tuple[Move, ...]:
         """Write down, durably, which staged files are about to become blobs."""
@@ -141,6 +238,15 @@ class Layout:
 
 def _silent(_: Progress) -> None:
     """A report that nobody reads."""
+
+
+def _serial(path: Path) -> int:
+    """The number in a former version's lock file's name; what has none is nobody's version."""
+    return int(path.stem) if path.stem.isdigit() else 0
+
+
+def _same(one: Installed | Damaged, other: Installed) -> bool:
+    return isinstance(one, Installed) and one.serial == other.serial
 
 
 def _moves(journal: Path) -> tuple[Move, ...]:

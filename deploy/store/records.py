@@ -1,17 +1,19 @@
 """What the store writes down about an installed model, and how it reads that back."""
 
 import datetime as dt
-import os
 import re
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from deploy.checksum import checksummed, is_intact
 from deploy.errors import UsageError
+from deploy.sources.seen import Identity
 
-SCHEMA: Final = "landfast.installed/1"
+SCHEMA: Final = "landfast.installed/2"
+READABLE: Final = (SCHEMA, "landfast.installed/1")
+"""Lock files of the first version lack only what may be None now; they are read, and written anew as the second."""
 
 _ENTRY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*(:[A-Za-z0-9._+-]+)?")
 _ENTRY_LENGTH: Final = 200  # a file system takes 255 bytes, and the store adds an ending
@@ -21,18 +23,6 @@ Size = Annotated[int, msgspec.Meta(ge=0)]
 Name = Annotated[str, msgspec.Meta(min_length=1)]
 Pinned = Literal["catalogue", "bundle", "first-use"]
 """Who promised a file's hash: the catalogue, the signer of a bundle, or nobody before the first download."""
-
-
-class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """What the file system said of a blob when it was last hashed: while it says the same, the bytes are the same.
-
-    The change time is in it because, unlike the modification time, a program cannot set it back.
-    """
-
-    size_bytes: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
 
 
 class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,10 +54,47 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     """None for a model without a chat template."""
 
 
-class Installed(Description, frozen=True, kw_only=True):
-    """The lock file of one installed model."""
+class Acceptance(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose decision it was to take a model under its licence: installing it is accepting that."""
 
-    schema: Literal["landfast.installed/1"] = SCHEMA
+    licence: str
+    by: str
+    """The account, and behind sudo the one that called it."""
+    at: dt.datetime
+    """UTC."""
+
+
+class Promise(msgspec.Struct, frozen=True, kw_only=True):
+    """What was foretold of the model on this machine when it came, so that it can be held against what happens."""
+
+    plan: dict[str, Any]
+    """As the engine takes it, by the names that it had then."""
+    pool: str
+    room_bytes: int
+    peak_bytes: int
+    hard_bytes: int
+    decode_tok_s: float | None
+    """None where it was not known."""
+    verdict: str
+
+
+class Arrival(Description, frozen=True, kw_only=True):
+    """What an install writes down of how a model came, beside what it is."""
+
+    revision: str | None = None
+    """Which of its publisher's versions the source gave; None where the source has no such thing."""
+    accepted: Acceptance | None = None
+    """None where no licence is known."""
+    promise: Promise | None = None
+    """None where the engine could not foretell anything."""
+
+
+class Installed(Arrival, frozen=True, kw_only=True):
+    """The lock file of one version of an installed model."""
+
+    schema: Literal["landfast.installed/2", "landfast.installed/1"] = SCHEMA
+    serial: Annotated[int, msgspec.Meta(ge=1)] = 1
+    """Counts the versions of this model that were installed here."""
     files: Annotated[tuple[StoredFile, ...], msgspec.Meta(min_length=1)]
     installed_at: dt.datetime
     """UTC."""
@@ -78,6 +105,16 @@ class Installed(Description, frozen=True, kw_only=True):
     def size_bytes(self) -> int:
         """All files together."""
         return sum(file.size_bytes for file in self.files)
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """What tells one version from another."""
+        return tuple(file.sha256 for file in self.files)
+
+    @property
+    def version(self) -> str:
+        """The name of this version of the model: id#serial."""
+        return version_name(self.id, self.serial)
 
 
 class Damaged(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,25 +161,27 @@ def entry_id(entry: str) -> str:
     return entry.replace("@", ":")
 
 
+def version_name(model_id: str, serial: int | str) -> str:
+    """How one version of a model is called."""
+    return f"{model_id}#{serial}"
+
+
 def now() -> dt.datetime:
     """The time, as lock files write it."""
     return dt.datetime.now(dt.UTC).replace(microsecond=0)
 
 
-def identity_of(status: os.stat_result) -> Identity:
-    """The identity in what the file system says of a file."""
-    return Identity(
-        size_bytes=status.st_size, mtime_ns=status.st_mtime_ns, ctime_ns=status.st_ctime_ns, inode=status.st_ino
-    )
-
-
 def encode(record: Installed) -> bytes:
     """The lock file's contents, made to be read by people too, with a checksum."""
-    return checksummed(msgspec.json.format(msgspec.json.encode(record), indent=2))
+    current = msgspec.structs.replace(record, schema=SCHEMA)
+    return checksummed(msgspec.json.format(msgspec.json.encode(current), indent=2))
 
 
 def read_record(path: Path) -> Installed | Damaged:
-    """Read one lock file. One that is broken is an answer, not an error; one that is gone is FileNotFoundError."""
+    """Read one lock file. One that is broken is an answer, not an error; one that is gone is FileNotFoundError.
+
+    That of a former version is called by its number and lies in a folder that is called by the model.
+    """
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
@@ -153,7 +192,7 @@ def read_record(path: Path) -> Installed | Damaged:
         record = msgspec.json.decode(raw, type=Installed)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return _damaged(path, _reason(raw, str(error)))
-    if entry_name(record.id) != path.stem:
+    if (record.version if path.stem.isdigit() else record.id) != _name_of(path):
         return _damaged(path, f"it speaks of another model, {record.id}")
     if not is_intact(raw):
         return _damaged(path, "it was altered after it was written")
@@ -162,13 +201,19 @@ def read_record(path: Path) -> Installed | Damaged:
 
 def _damaged(path: Path, reason: str) -> Damaged:
     """A damaged lock file and its cure."""
-    model_id = entry_id(path.stem)
+    name = _name_of(path)
+    anew = "" if "#" in name else f"`landfast install {name}` to write it anew, or "
     return Damaged(
-        id=model_id,
+        id=name,
         path=str(path),
-        reason=f"The lock file of {model_id} cannot be used: {reason}.",
-        hint=f"Run `landfast install {model_id}` to write it anew, or `landfast models remove {model_id}`.",
+        reason=f"The lock file of {name} cannot be used: {reason}.",
+        hint=f"Run {anew}`landfast models remove {name}`.",
     )
+
+
+def _name_of(path: Path) -> str:
+    """The model, or the former version of one, that a lock file speaks of by its place."""
+    return version_name(entry_id(path.parent.name), path.stem) if path.stem.isdigit() else entry_id(path.stem)
 
 
 def _reason(raw: bytes, detail: str) -> str:
@@ -177,6 +222,6 @@ def _reason(raw: bytes, detail: str) -> str:
         schema = msgspec.json.decode(raw, type=_Header).schema
     except (msgspec.DecodeError, UnicodeDecodeError):
         return "it is empty" if not raw.strip(b"\0 \n") else detail[:1].lower() + detail[1:]
-    if schema != SCHEMA:
+    if schema not in READABLE:
         return f"another version of Landfast wrote it ({schema})"
     return detail[:1].lower() + detail[1:]

@@ -11,41 +11,99 @@ import msgspec
 from deploy.errors import LandfastError, NotFound
 from deploy.sources.base import Progress, Report
 from deploy.store.checks import FileVerdict, examine, is_unchanged, problem, quarantine
-from deploy.store.files import delete, delete_tree, disk_errors, sync_folder, tree_bytes, write_durably
+from deploy.store.files import delete, delete_tree, disk_errors, sync_folder, tree_bytes
 from deploy.store.hashing import side_by_side
 from deploy.store.layout import Layout
-from deploy.store.records import Damaged, Installed, StoredFile, encode, entry_id, now, read_record
+from deploy.store.records import (
+    SCHEMA,
+    Damaged,
+    Installed,
+    StoredFile,
+    encode,
+    entry_id,
+    now,
+    read_record,
+    version_name,
+)
 from deploy.store.transaction import Transaction, open_transaction
 
 
 class Rubbish(msgspec.Struct, frozen=True, kw_only=True):
     """One thing in the store that no installed model needs."""
 
-    kind: Literal["interrupted", "set-aside", "left-behind"]
+    kind: Literal["interrupted", "set-aside", "left-behind", "former"]
     name: str
-    """The model of an interrupted install, or the hash of a file."""
+    """The model of an interrupted install, the hash of a file, or a former version."""
     size_bytes: int
 
 
 class Store:
     """All models under one folder. Reading needs no lock and no right to write."""
 
-    def __init__(self, root: Path) -> None:
-        """Name the folder; nothing is made before the first transaction."""
+    def __init__(self, root: Path, *, shared: bool = False) -> None:
+        """Name the folder; nothing is made before the first transaction. A shared one is the whole host's."""
         self.root = root
-        self._layout = Layout(root)
+        self._layout = Layout(root, shared)
 
     def installed(self) -> tuple[Installed, ...]:
         """Every model whose lock file can be read, by id."""
+        return self.own()
+
+    def own(self) -> tuple[Installed, ...]:
+        """Those of this very store."""
         return tuple(record for record in self._records() if isinstance(record, Installed))
 
     def damaged(self) -> tuple[Damaged, ...]:
         """Every lock file that cannot be understood, with its cure."""
-        return tuple(record for record in self._records() if isinstance(record, Damaged))
+        records = tuple(self._records())
+        former = (one for record in records for one in self._layout.former_versions(record.id))
+        return tuple(record for record in (*records, *former) if isinstance(record, Damaged))
 
     def get(self, model_id: str) -> Installed | None:
         """One installed model; None when it is not there or its lock file is damaged: installing cures both."""
-        return next((record for record in self.installed() if record.id == model_id), None)
+        with disk_errors(self._layout.models):
+            return self._layout.in_use(model_id)
+
+    def former(self, model_id: str) -> tuple[Installed, ...]:
+        """The versions of a model that were in use before, the last one first."""
+        found = self._layout.former_versions(model_id)
+        return tuple(record for record in found if isinstance(record, Installed))
+
+    def versions(self) -> tuple[Installed, ...]:
+        """Every version of every model that could be loaded: those in use, each followed by its former ones."""
+        return tuple(one for record in self.installed() for one in (record, *self.former(record.id)))
+
+    def switch(self, model_id: str, serial: int, report: Report) -> Installed:
+        """Take a former version of a model into use again, and keep the present one as a former one.
+
+        Raises NotFound where there is none of that number, NotWritable while the model is being installed, and
+        IntegrityError where the bytes of that version are not what they were. The store is then as it was.
+        """
+        layout = self._layout
+        with layout.key_lock(model_id, _silent, 0), disk_errors(self.root):
+            wanted = next((one for one in self.former(model_id) if one.serial == serial), None)
+            if wanted is None:
+                raise NotFound(f"{version_name(model_id, serial)} is not here.", hint="See `landfast models show`.")
+            wanted = msgspec.structs.replace(wanted, files=tuple(self._usable(wanted, f, report) for f in wanted.files))
+            with layout.store_lock():
+                if (used := layout.in_use(model_id)) is not None:
+                    layout.keep_version(used)
+                layout.write_record(layout.record(model_id), encode(wanted))
+                with contextlib.suppress(OSError):  # the version is in use; what stays here counts for nothing
+                    delete(layout.former_record(model_id, serial))
+                    layout.collect()
+        return wanted
+
+    def forget(self, model_id: str, serial: int) -> int:
+        """Take a former version away and say how many bytes that frees. Raises NotFound and NotWritable."""
+        layout = self._layout
+        record = layout.former_record(model_id, serial)
+        if not record.exists():
+            raise NotFound(f"{version_name(model_id, serial)} is not here.", hint="See `landfast models show`.")
+        with layout.key_lock(model_id, _silent, 0), disk_errors(self.root), layout.store_lock():
+            delete(record)
+            sync_folder(record.parent)
+            return layout.collect()
 
     def open_files(self, installed: Installed, report: Report) -> tuple[Path, ...]:
         """The model's files for the engine, in order.
@@ -142,6 +200,7 @@ class Store:
 
         Without a key, installs that are running now are left alone; with one, NotWritable says that it runs.
         """
+        self._layout.admit()
         if key is not None:
             return self._clear(key)
         with disk_errors(self.root):
@@ -189,9 +248,12 @@ class Store:
     def _remember(self, installed: Installed) -> None:
         """Write down new identities. In a store that cannot be written, the next load hashes again."""
         with contextlib.suppress(OSError, LandfastError), self._layout.store_lock():
-            current = self.get(installed.id)
-            if current is not None and _bare(current) == _bare(installed):
-                write_durably(self._layout.record(installed.id), encode(installed))
+            path = self._layout.record(installed.id)
+            if (current := self._layout.in_use(installed.id)) is None or current.serial != installed.serial:
+                path = self._layout.former_record(installed.id, installed.serial)
+            written = read_record(path)
+            if isinstance(written, Installed) and _bare(written) == _bare(installed):
+                self._layout.write_record(path, encode(installed))
 
 
 def _confirmed(file: StoredFile, found: FileVerdict) -> StoredFile:
@@ -202,7 +264,7 @@ def _confirmed(file: StoredFile, found: FileVerdict) -> StoredFile:
 def _bare(installed: Installed) -> Installed:
     """The record without what changes while the model stays the same."""
     files = tuple(msgspec.structs.replace(file, identity=None) for file in installed.files)
-    return msgspec.structs.replace(installed, files=files, verified_at=installed.installed_at)
+    return msgspec.structs.replace(installed, files=files, verified_at=installed.installed_at, schema=SCHEMA)
 
 
 def _silent(_: Progress) -> None:

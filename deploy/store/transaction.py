@@ -14,20 +14,18 @@ import msgspec
 
 from deploy.errors import Incomplete, IntegrityError, InvalidModel, LandfastError, NotEnoughSpace
 from deploy.sources.base import Report
+from deploy.sources.seen import Seen, identity
 from deploy.store.files import (
     delete,
     delete_tree,
     disk_errors,
     human_bytes,
-    identity,
-    place,
     sha256_of,
     sync_file,
     sync_folder,
     tree_bytes,
-    write_durably,
 )
-from deploy.store.hashing import Seen, side_by_side
+from deploy.store.hashing import side_by_side
 from deploy.store.layout import Layout
 from deploy.store.records import Description, Installed, Pin, StoredFile, encode, now
 
@@ -57,7 +55,8 @@ class Transaction:
     ) -> Installed:
         """Check the staged files against their pins and the validator, and put them and the lock file in place.
 
-        Files that were hashed while they were written, and not touched since, are not read a second time.
+        Files that were hashed while they were written, and not touched since, are not read a second time. Another
+        version that is in use now is kept beside the new one.
 
         Raises IntegrityError, Incomplete or InvalidModel, after which the bad bytes are gone, or NotEnoughSpace
         or NotWritable, after which all of them are still staged. The store is then the old one.
@@ -135,13 +134,32 @@ class Transaction:
         with layout.store_lock():
             moves = layout.plan_moves(self._key, files, tuple(file.sha256 for file in record.files))
             for path, move in zip(files, moves, strict=True):
-                place(path, layout.blobs / move.sha256)
+                layout.place_blob(path, move.sha256)
             sync_folder(layout.blobs)
-            final = _identified(layout, record)
-            write_durably(layout.record(record.id), encode(final))
+            final = _identified(layout, self._numbered(record))
+            layout.write_record(layout.record(record.id), encode(final))
             with contextlib.suppress(OSError):  # the model is installed; what stays here is found by clear_staging
+                self._drop_copies(final)
                 layout.drop_staging(self._key)
         return final
+
+    def _numbered(self, record: Installed) -> Installed:
+        """The record with its number among the model's versions; another one that is in use is kept as a former one."""
+        layout, used = self._layout, self._layout.in_use(record.id)
+        if not layout.record(record.id).exists():
+            delete_tree(layout.former(record.id))
+        if used is not None and used.hashes == record.hashes:
+            return msgspec.structs.replace(record, serial=used.serial)
+        if used is not None:
+            layout.keep_version(used)
+        taken = [int(path.stem) for path in layout.former(record.id).glob("*.json") if path.stem.isdigit()]
+        return msgspec.structs.replace(record, serial=max(taken, default=0) + 1)
+
+    def _drop_copies(self, record: Installed) -> None:
+        """Forget former versions that are the same as the one in use."""
+        for former in self._layout.former_versions(record.id):
+            if isinstance(former, Installed) and former.hashes == record.hashes:
+                delete(self._layout.former_record(record.id, former.serial))
 
 
 @contextlib.contextmanager

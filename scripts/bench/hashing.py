@@ -5,10 +5,13 @@ python -m scripts.bench.hashing [FOLDER]
 The folder should lie on the disk that holds the store; about two gigabytes are written there for a minute.
 """
 
+import atexit
 import functools
 import hashlib
 import os
+import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,11 +19,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
+from unittest import mock
 
 from deploy.bundle.manifest import Entry, Manifest, Part
 from deploy.bundle.reading import Bundle, restore
+from deploy.catalog.model import Artifact, CataloguedFile
 from deploy.keys import Envelope
+from deploy.sources import ranges
 from deploy.sources.base import Progress
+from deploy.sources.seen import Tail
+from deploy.sources.web import Mirror
 from deploy.store.files import sha256_of
 from deploy.store.hashing import side_by_side
 from scripts.bench.report import table, write_section
@@ -30,6 +38,31 @@ FILE_BYTES: Final = 256 << 20
 BLOCK: Final = os.urandom(1 << 20)
 ROUNDS: Final = 7
 THREADS: Final = 2
+
+
+SERVER: Final = """
+import os, re
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *words): pass
+    def do_GET(self):
+        with open({path!r}, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            found = re.fullmatch(r"bytes=(\\d+)-(\\d+)", self.headers["Range"] or "")
+            start, end = (int(found[1]), int(found[2]) + 1) if found else (0, size)
+            self.send_response(206 if found else 200)
+            self.send_header("Content-Length", str(end - start))
+            self.send_header("Content-Range", f"bytes {{start}}-{{end - 1}}/{{size}}")
+            self.send_header("ETag", '"one"')
+            self.end_headers()
+            self.wfile.flush()
+            while start < end:
+                start += os.sendfile(self.connection.fileno(), file.fileno(), start, end - start)
+            self.close_connection = True
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_address[1], flush=True)
+server.serve_forever()
+"""
 
 
 def quiet(_: Progress) -> None:
@@ -66,12 +99,48 @@ def copied_and_hashed(folder: Path) -> None:
     restore(bundle, [entry], [folder / "copy"], quiet)
 
 
+def fetched_then_hashed(folder: Path) -> None:
+    """A file from a web server on this machine, and hashed when it is there."""
+    with mock.patch.object(ranges, "Tail", Deaf):
+        _fetch(folder)
+    sha256_of(folder / "staging" / "web" / "file0", "", quiet)
+
+
+def fetched_and_hashed(folder: Path) -> None:
+    """A file from a web server on this machine in ranges, hashed meanwhile, as `install` does it."""
+    source, path = _fetch(folder)
+    if source.seen[path].sha256 != _file_sha256():
+        raise SystemExit("the server sent something else")
+
+
+class Deaf(Tail):
+    """Hashes nothing."""
+
+    def hexdigest(self) -> str | None:
+        """No hash."""
+        return None
+
+    def _follow(self) -> None:
+        """Nothing to follow."""
+
+
+def _fetch(folder: Path) -> tuple[Mirror, Path]:
+    shutil.rmtree(folder / "staging", ignore_errors=True)
+    file = CataloguedFile(name="file0", size_bytes=FILE_BYTES, size_exact=True, sha256=_file_sha256())
+    form = Artifact(quant="Q4_0", publisher="", files=(file,))
+    source = Mirror(_server(folder), {})
+    (path,) = source.fetch(form, folder / "staging", quiet)
+    return source, path
+
+
 WORKS: Final[dict[str, tuple[Callable[[Path], None], int]]] = {
     "SHA-256 in memory, two threads": (in_memory, THREADS * FILE_BYTES),
     "files, one by one": (one_by_one, FILES * FILE_BYTES),
     "files, several at a time": (together, FILES * FILE_BYTES),
     "bundle: copied, then hashed": (copied_then_hashed, FILE_BYTES),
     "bundle: hashed while copied": (copied_and_hashed, FILE_BYTES),
+    "web: fetched, then hashed": (fetched_then_hashed, FILE_BYTES),
+    "web: hashed while fetched": (fetched_and_hashed, FILE_BYTES),
 }
 
 
@@ -90,10 +159,12 @@ def main(place: Path) -> None:
     best = middle["SHA-256 in memory, two threads"]
     rows = [(name, f"{rate:,.0f}", f"{rate / best:.2f}") for name, rate in middle.items()]
     spared = middle["bundle: hashed while copied"] / middle["bundle: copied, then hashed"]
+    beside = middle["web: hashed while fetched"] / middle["web: fetched, then hashed"]
     text = (
         f"## Hashing\n\n{table(('', 'MB/s', 'of two threads in memory'), rows)}\n\n"
         f"Medians of {ROUNDS} rounds on {os.cpu_count()} cores, files in the page cache. Hashing beside the copy "
-        f"brings a bundle in {spared:.2f} times as fast. Written by `python -m scripts.bench.hashing`."
+        f"brings a bundle in {spared:.2f} times as fast, and a file from a web server on the same machine, which takes "
+        f"its share of the cores, {beside:.2f} times. Written by `python -m scripts.bench.hashing`."
     )
     write_section("hashing", text)
     print(text)
@@ -109,6 +180,17 @@ def _hash_memory(_: int) -> None:
     digest = hashlib.sha256()
     for _block in range(FILE_BYTES // len(BLOCK)):
         digest.update(BLOCK)
+
+
+@functools.cache
+def _server(folder: Path) -> str:
+    """A web server on loopback, in a process of its own, that gives ranges of the first file."""
+    program = SERVER.format(path=str(folder / "file0"))
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    atexit.register(process.kill)
+    if process.stdout is None:
+        raise SystemExit("no server")
+    return f"http://127.0.0.1:{process.stdout.readline().strip()}"
 
 
 def _files(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
     python -m scripts.bench.memory dry FACTS_DIR
     python -m scripts.bench.memory load FACTS_DIR WORK_DIR [FILE ...]
+    python -m scripts.bench.memory unseen FACTS_DIR WORK_DIR
 
 Each writes its own section of BENCHMARKS.md and fails when a plan is too small or too large. `load` writes synthetic
 files of full shape into WORK_DIR, loads each through the product's own engine process and fills its context.
@@ -46,8 +47,23 @@ FULL_SHAPES: Final = (
     ("qwen3-1.7b", "Q4_K_M", 1024),
     ("llama-3.2-3b-instruct", "Q4_K_M", 768),
     ("granite-4.0-h-tiny", "Q4_K_M", 768),
+    ("qwen3.5-0.8b", "Q8_0", 2048),
+    ("falcon-h1-0.5b-instruct", "Q4_K_M", 1024),
 )
 """Model, quantisation and context: dense, sliding window, hybrids and a mixture of experts, up to 5 GB."""
+UNSEEN_SHAPES: Final = (
+    ("ernie-4.5-0.3b-pt", "F16", 2048),
+    ("qwen2.5-0.5b-instruct", "Q8_0", 2048),
+    ("olmo-2-0425-1b-instruct", "Q4_K_M", 1024),
+    ("smollm2-1.7b-instruct", "Q4_0", 1024),
+    ("granite-3.3-2b-instruct", "Q4_K_M", 768),
+    ("gemma-2-2b-it", "Q4_0", 768),
+    ("phi-4-mini-instruct", "Q4_K_M", 512),
+    ("ai21-jamba-reasoning-3b", "Q4_K_M", 512),
+    ("nvidia-nemotron-3-nano-4b-bf16", "Q4_K_M", 512),
+    ("lfm2-8b-a1b", "Q4_K_M", 512),
+)
+"""The same, of models that no constant of the plan was found with."""
 
 
 class CurveRow(msgspec.Struct, frozen=True):
@@ -173,12 +189,28 @@ def load(facts: Path, work: Path, files: Sequence[Path]) -> None:
     known = metadata_of(facts)
     found: list[Loaded] = []
     for model_id, quant, context in FULL_SHAPES:
-        path = _synthetic(known[model_id], model_id, quant, work)
+        path = full_shape(known[model_id], model_id, quant, work)
         found += _loads(path, context)
         path.unlink()
     for path in files:
         found += _loads(path, 2048)
     write_section("memory-loaded", _loaded_text(found))
+    _require_close(found)
+
+
+def unseen(facts: Path, work: Path) -> None:
+    """Models that had no part in finding the constants."""
+    known = metadata_of(facts)
+    found: list[Loaded] = []
+    for model_id, quant, context in UNSEEN_SHAPES:
+        path = full_shape(known[model_id], model_id, quant, work)
+        found += _loads(path, context)
+        path.unlink()
+    write_section("memory-unseen", _unseen_text(found))
+    _require_close(found)
+
+
+def _require_close(found: Sequence[Loaded]) -> None:
     bad = [loaded for loaded in found if not 0 <= loaded.share <= MOST_ABOVE_REAL]
     for loaded in bad:
         print(f"outside: {loaded.name} {setting(loaded.plan)} {loaded.share:+.1%}")
@@ -186,7 +218,8 @@ def load(facts: Path, work: Path, files: Sequence[Path]) -> None:
         raise SystemExit(1)
 
 
-def _synthetic(metadata: dict[str, Any], model_id: str, quant: str, work: Path) -> Path:
+def full_shape(metadata: dict[str, Any], model_id: str, quant: str, work: Path) -> Path:
+    """A file of the model's full shape with weights of zero, written once."""
     from scripts.bench.synthetic import write
 
     path = work / f"{model_id}-{quant}.gguf"
@@ -242,6 +275,25 @@ def _filled(session: Any, context_tokens: int) -> int:
 
 
 def _loaded_text(found: Sequence[Loaded]) -> str:
+    intro = (
+        "## Memory: plan against files that were loaded\n\n"
+        f"`python -m scripts.bench.memory load FACTS_DIR WORK_DIR FILE ...`, {engine()}. The engine process's largest "
+        "resident set after its context was filled, in MB; the plan must not be below it, nor more than 5 % above it. "
+        "The first ten are synthetic files of full shape, the others real ones."
+    )
+    return "\n\n".join((intro, _loaded_table(found)))
+
+
+def _unseen_text(found: Sequence[Loaded]) -> str:
+    intro = (
+        "## Memory: models that no constant was found with\n\n"
+        f"`python -m scripts.bench.memory unseen FACTS_DIR WORK_DIR`, {engine()}. As above, with synthetic files "
+        "of full shape of other models."
+    )
+    return "\n\n".join((intro, _loaded_table(found)))
+
+
+def _loaded_table(found: Sequence[Loaded]) -> str:
     rows = [
         (
             loaded.name,
@@ -257,13 +309,7 @@ def _loaded_text(found: Sequence[Loaded]) -> str:
         for loaded in found
     ]
     header = ("File", "Context", "Cache", "Weights", "Hard", "Reclaimable", "Planned peak", "Real peak", "Plan %")
-    intro = (
-        "## Memory: plan against files that were loaded\n\n"
-        f"`python -m scripts.bench.memory load FACTS_DIR WORK_DIR FILE ...`, {engine()}. The engine process's largest "
-        "resident set after its context was filled, in MB; the plan must not be below it, nor more than 5 % above it. "
-        "The first eight are synthetic files of full shape, the others real ones."
-    )
-    return "\n\n".join((intro, table(header, rows)))
+    return table(header, rows)
 
 
 def engine() -> str:
@@ -281,6 +327,8 @@ def main(arguments: Sequence[str]) -> None:
             dry(Path(facts))
         case ["load", facts, work, *files]:
             load(Path(facts), Path(work), [Path(file) for file in files])
+        case ["unseen", facts, work]:
+            unseen(Path(facts), Path(work))
         case ["child", facts, model_id]:
             model = next(known for known in loader.load().models if known.id == model_id)
             found = compare_dry(model, metadata_of(Path(facts))[model_id])

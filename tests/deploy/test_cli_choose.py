@@ -70,3 +70,11 @@ def test_a_purpose_is_asked_for_in_plain_words(landfast: Landfast) -> None:
     }
     assert any(entry["fit"]["verdict"] == "unsuited" for entry in found["data"]["ranking"]["refused"])
     assert refused(landfast("select", "--for", "poetry"), 2)
+
+
+def test_two_models_are_compared_on_another_machine(landfast: Landfast) -> None:
+    """As with select and plan, and said as loudly."""
+    names = ("qwen3-8b:Q4_K_M", "qwen3-4b:Q4_K_M")
+    found = landfast.json("compare", *names, "--machine", "desktop-rtx-3060-12gb", "--json", schema="compare")
+    assert {side["plan"]["pool"] for side in found["data"]["sides"]} == {"NVIDIA GeForce RTX 3060"}
+    assert any("SIMULATED" in message["text"] for message in found["messages"])

@@ -1,13 +1,25 @@
 """A small world for the commands: a machine, a catalogue, sources and a store that need nothing of the real ones."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from deploy.catalog import loader
-from deploy.catalog.model import Artifact, Capabilities, Catalog, CataloguedFile, LeftOut, Licence, MemoryCurve, Model
+from deploy.catalog.model import (
+    Artifact,
+    Capabilities,
+    Catalog,
+    CataloguedFile,
+    LeftOut,
+    Licence,
+    MemoryCurve,
+    Merit,
+    Model,
+    Use,
+)
 from deploy.commands.context import Context
 from deploy.engine.client import Engine
 from deploy.engine.fake import FakeEngine
@@ -121,6 +133,7 @@ def model(
         memory=curve,
         artifacts=artifacts,
         sources=("the test",),
+        merits=tuple(Merit(use, math.log2(parameters / GB), 0.0, 1, 0) for use in get_args(Use)),
     )
 
 

@@ -96,7 +96,7 @@ def table(app: LandfastApp) -> ModelTable:
 
 def names(app: LandfastApp) -> list[str]:
     """The names that the list shows, from the top."""
-    return [table(app).get_row_at(index)[0].plain.strip(" ★") for index in range(table(app).row_count)]
+    return [table(app).get_row_at(index)[0].plain.strip(" ★◆") for index in range(table(app).row_count)]
 
 
 def last_answer(screen: ChatScreen) -> Answer:

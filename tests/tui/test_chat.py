@@ -54,7 +54,7 @@ def answered(screen: ChatScreen, count: int) -> bool:
     return sum(1 for answer in screen.query(Answer) if answer.source) == count
 
 
-@pytest.mark.parametrize(("tok_s", "times"), [(60, 6), (300, 30)])
+@pytest.mark.parametrize(("tok_s", "times"), [(5, 1), (60, 6), (300, 30)])
 async def test_an_answer_streams_in_and_ends_whole(tmp_path: Path, tok_s: int, times: int) -> None:
     """Text is on the screen while it comes, and at the end it is the answer to the letter."""
     answer = "\n\n".join([MARKDOWN] * times)

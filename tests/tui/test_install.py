@@ -120,7 +120,7 @@ async def test_stopping_leaves_an_install_that_goes_on_later(tmp_path: Path) -> 
         await until(pilot, lambda: "of" in box(app))
         await pilot.press("x")
         await until(pilot, lambda: "■ Stopped" in box(app))
-        assert not app.installing
+        assert app.installs.running_count == 0
         assert app.context.store.installed() == ()
         source.go.set()
         await pilot.press("enter")
@@ -136,7 +136,7 @@ async def test_an_install_goes_on_behind_a_closed_window_and_tells_when_it_is_ov
         await pilot.press("enter")
         await until(pilot, installing(app))
         await pilot.press("escape")
-        assert app.installing
+        assert app.installs.running_count == 1
         await pilot.press("i")
         await until(pilot, installing(app))
         await pilot.press("escape")
@@ -162,7 +162,7 @@ async def test_a_large_install_is_asked_for(tmp_path: Path) -> None:
         await pilot.press("enter")
         await until(pilot, installing(app))
         assert "2.0 GB will be brought here" in box(app)
-        assert not app.installing
+        assert app.installs.running_count == 0
         await pilot.press("escape")
         await pilot.pause()
         assert not installing(app)()
@@ -175,9 +175,8 @@ async def test_quitting_stops_an_install(tmp_path: Path) -> None:
     async with app.run_test(size=SMALL) as pilot:
         await looked(pilot)
         await pilot.press("i")
-        await until(pilot, lambda: app.installing and "of" in box(app))
+        await until(pilot, lambda: app.installs.running_count and "of" in box(app))
         await pilot.press("ctrl+q")
-    job = app.install_job
-    assert job is not None
+    (job,) = app.installs.jobs
     assert job.over
     assert job.stopped

@@ -59,7 +59,7 @@ async def test_help_lists_the_keys_that_are_in_force(tmp_path: Path) -> None:
         await pilot.press("f1")
         await pilot.pause()
         assert isinstance(app.screen, HelpScreen)
-        helped = {meaning for _, meaning in app.screen._lines}
+        helped = {meaning for _, _, meaning in app.screen._lines}
         assert {KEYMAP["chat.send"].help, KEYMAP["chat.new"].help, KEYMAP["app.models"].help} <= helped
         assert app.screen.query(Static)
         await pilot.press("f1")

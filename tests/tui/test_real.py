@@ -2,17 +2,22 @@
 
 import dataclasses
 import os
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 
 from deploy.commands.context import Context, real_context
+from deploy.engine.client import LlamaEngine, LlamaSession
+from deploy.engine.protocol import LoadPlan
 from deploy.sources.base import Source
 from deploy.sources.folder import Folder
 from tests.tui.kit import SMALL, AppPilot, app_over, ask, chat, last_answer, looked, table, until
 from tui.app import LandfastApp
 from tui.widgets.banner import Banner
+from tui.widgets.prompt import Prompt
 from tui.widgets.transcript import Answer
 
 SMOLLM2 = "smollm2-135m-instruct:Q4_1"
@@ -30,9 +35,14 @@ def context_with(*sources: Source) -> Context:
 
 def engine_id() -> int:
     """The process that holds the model."""
-    children = psutil.Process().children(recursive=True)
-    (worker,) = [child for child in children if "deploy.engine.worker" in child.cmdline()]
+    (worker,) = engines()
     return worker.pid
+
+
+def engines() -> list[psutil.Process]:
+    """The engine processes that are there."""
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if "deploy.engine.worker" in child.cmdline()]
 
 
 def is_running(process_id: int) -> bool:
@@ -103,7 +113,36 @@ async def test_the_context_that_is_too_short_is_said_and_the_next_message_works(
         await until(pilot, lambda: screen.query_one(Banner).display, ANSWER_LIMIT_S)
         assert "context" in str(screen.query_one(Banner).content)
         await pilot.press("escape")
+        screen.query_one(Prompt).clear()
         await ask(pilot, "Say yes.")
         await until(pilot, lambda: screen.vitals.rate.count > 0, ANSWER_LIMIT_S)
         await pilot.press("escape")
         await until(pilot, lambda: last_answer(screen).source, ANSWER_LIMIT_S)
+
+
+class PatientEngine(LlamaEngine):
+    """The real engine, that says of each step of loading that it was reached, and takes its time."""
+
+    def open(self, files: Sequence[Path], plan: LoadPlan, on_loading: Callable[[float], None]) -> LlamaSession:
+        """Load slowly."""
+
+        def slowly(fraction: float) -> None:
+            time.sleep(0.2)
+            on_loading(fraction)
+
+        return super().open(files, plan, slowly)
+
+
+@pytest.mark.engine
+async def test_leaving_while_a_model_loads_ends_its_process(smollm2_path: Path) -> None:
+    """Unloading in mid-load aborts it: the engine's process is gone within a second, and nothing is loaded."""
+    context = dataclasses.replace(context_with(Folder(smollm2_path.parent)), engine=PatientEngine())
+    app = app_over(context)
+    async with app.run_test(size=SMALL) as pilot:
+        await until(pilot, lambda: app.look is not None)
+        await pilot.press("slash", *"smollm2-135m", "enter", "enter")
+        await until(pilot, lambda: app.current_mode == "chat" and engines(), INSTALL_LIMIT_S)
+        await until(pilot, lambda: app.driver.state == "loading" and engines())
+        app.driver.close()
+        await until(pilot, lambda: not engines(), 3.0)
+        assert app.driver.opened is None

@@ -104,9 +104,11 @@ def test_quitting_takes_under_a_second(tmp_path: Path, does: str, phase: bytes) 
 
 
 def test_importing_the_ui_brings_nothing_heavy() -> None:
-    """The engine is never imported here, and the network client and the probes not before the first frame."""
-    code = "import sys, tui.app, tui.screens.models; print(*sorted(m for m in sys.modules if '.' not in m))"
+    """The engine is never imported here; network, catalogue, commands and other places not before the first frame."""
+    code = "import sys, tui.app, tui.screens.models, deploy.commands.context; print(*sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert "textual" in loaded
-    assert not loaded & {"llama_cpp", "huggingface_hub", "numpy", "pynvml", "pip"}
+    assert not loaded & {"llama_cpp", "huggingface_hub", "numpy", "pynvml", "pip", "markdown_it", "psutil", "jinja2"}
+    ours = {name for name in loaded if name.startswith(("deploy.commands", "tui.screens", "deploy.catalog.loader"))}
+    assert ours == {"deploy.commands", "deploy.commands.context", "tui.screens", "tui.screens.models"}

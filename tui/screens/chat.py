@@ -1,80 +1,108 @@
-"""The chat: a conversation with a model on this machine, kept in memory and nowhere else."""
+"""The chat: a conversation with a model on this machine, in memory unless the person has it saved."""
 
 import time
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
+from deploy.commands.attach import with_attachments
+from deploy.commands.chat import Overflow
 from deploy.commands.session import Opened
-from deploy.engine.protocol import Done, Text
+from deploy.conversations import Turn
+from deploy.engine.protocol import Done, Text, Thinking
 from deploy.results import Problem
 from deploy.sources.base import Progress
-from tui.driver import ChatDriver, Happening, Trouble
+from tui.driver import Happening, Held, Trouble
 from tui.keymap import bind, places
+from tui.screens.chat_base import FORBIDDEN_GREETING, GREETING
+from tui.screens.chat_messages import ChatMessages
+from tui.screens.chat_talks import ChatTalks
+from tui.talk import LiveTalk, now
 from tui.text import harmless
 from tui.widgets.banner import Banner
+from tui.widgets.files import Files
+from tui.widgets.findbar import FindBar
+from tui.widgets.head import Head
+from tui.widgets.hints import Hints
 from tui.widgets.prompt import Prompt
 from tui.widgets.status import StatusLine, Vitals
 from tui.widgets.topbar import TopBar
-from tui.widgets.transcript import Answer, Message, Question, Transcript
+from tui.widgets.transcript import Answer, Question, Transcript
 
-if TYPE_CHECKING:
-    from tui.app import LandfastApp
-
-DRAIN_S: Final = 1 / 12
+DRAIN_S: Final = 1 / 8
+"""Each look costs some ten milliseconds of a processor that the engine computes on; more often reads no smoother."""
 STATUS_S: Final = 0.5
-NOT_SAVED: Final = "not saved"
-GREETING: Final = "The model runs on this machine. The conversation is kept in memory and is not saved."
+SAVE_LIMIT_S: Final = 0.4
+"""How long leaving waits for what is being saved."""
 NO_MODEL_HINT: Final = "Press F2 to choose one and install it."
+NEW_BELOW: Final = "↓ there is more below (Ctrl+End)"
+BROKEN_OFF: Final = "broken off, and not part of the conversation"
 
 
-class ChatScreen(Screen[None]):
+class ChatScreen(ChatTalks, ChatMessages):
     """Transcript, prompt and status."""
 
+    HELP: ClassVar[str] = (
+        "A conversation with a model in a sealed process on this machine. It is kept in memory, and saved only if you "
+        "say so and the policy allows it. The line below the prompt names what the engine does, how fast, and how "
+        "much of context and memory it takes. Escape stops an answer and keeps what was said."
+    )
+    twin = "landfast chat"
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("chat.stop", "stop"),
         bind("chat.new", "new"),
+        bind("chat.attach", "attach"),
+        bind("chat.find", "find"),
+        bind("chat.settings", "settings(False)"),
+        bind("chat.system", "settings(True)"),
+        bind("chat.keep", "keep"),
+        bind("chat.talks", "talks"),
+        bind("chat.export", "export"),
+        bind("chat.end", "end"),
         bind("chat.retry", "retry"),
         *places(),
     ]
-    app: "LandfastApp"
 
     def __init__(self) -> None:
         """Begin with nothing said."""
         super().__init__()
-        self.vitals = Vitals()
         self._timer: Timer | None = None
-        self._answer: Answer | None = None
-        self._unanswered: str | None = None
-        self._waiting = False
         self._renewing = False
-        self._status_s = 0.0
+        self._status_s, self._phase = 0.0, ""
+        self._held: Overflow | None = None
 
     def compose(self) -> ComposeResult:
         """Lay out the place."""
         yield TopBar("chat")
+        yield Head()
         with Transcript(id="transcript"):
-            yield Static(GREETING, classes="remark", markup=False)
+            yield Static(FORBIDDEN_GREETING if self.keeper.forbidden else GREETING, classes="remark", markup=False)
+        yield Static(NEW_BELOW, id="below", markup=False)
         yield Banner()
+        yield FindBar()
+        yield Files()
         yield Prompt()
-        yield StatusLine(id="status")
-        yield Footer(show_command_palette=False)
+        yield StatusLine()
+        yield Hints()
 
     def on_mount(self) -> None:
         """Prepare to follow the driver; the timer runs only while something happens."""
         self._timer = self.set_interval(DRAIN_S, self._follow, pause=True)
         self._show_status()
+        self.show_head()
+        self.watch(self.query_one(Transcript), "scroll_y", self._show_more_below, init=False)
         self.query_one(Prompt).focus()
 
-    @property
-    def driver(self) -> ChatDriver:
-        """The app's one conversation."""
-        return self.app.driver
+    def on_unmount(self) -> None:
+        """Save what was written of an answer, if the conversation is to be saved."""
+        if self._answer is not None and self._open_question is not None and self.talk.kept and self._answer.text:
+            self._add_exchange(self._open_question, self._answer, stopped=True)
+            self.save()
+        self.keeper.join(SAVE_LIMIT_S)
 
     async def enter(self, name: str | None) -> None:
         """Come here to chat with a model, or with the one that was here before."""
@@ -89,12 +117,12 @@ class ChatScreen(Screen[None]):
     async def _open(self, name: str | None) -> None:
         """Load a model. An answer under way ends here; the turns stay."""
         if self._answer is not None:
-            await self._answer.end("■ broken off, and not part of the conversation")
-            self._answer = None
+            await self._answer.end(f"■ {BROKEN_OFF}")
+            self._answer = self._open_question = None
         self.query_one(Banner).clear()
         self.vitals = Vitals(phase="loading", detail="looking at the machine", used_tokens=self.vitals.used_tokens)
         self.driver.open(name)
-        self.query_one(TopBar).tell(f"{name or 'best installed model'} · {NOT_SAVED}")
+        self.show_head()
         self._begin_following()
 
     def _begin_following(self) -> None:
@@ -104,24 +132,32 @@ class ChatScreen(Screen[None]):
 
     async def _follow(self) -> None:
         """Take what happened since the last time: text in one go, everything else one by one."""
-        pieces: list[str] = []
+        pieces: list[Text | Thinking] = []
         for at_s, what in self.driver.drain():
-            if isinstance(what, Text):
-                pieces.append(what.text)
+            if isinstance(what, (Text, Thinking)):
+                if pieces and type(pieces[-1]) is not type(what):
+                    await self._write(pieces)
+                pieces.append(what)
                 self.vitals.follow(what, at_s)
                 continue
             await self._write(pieces)
             await self._handle(at_s, what)
         await self._write(pieces)
-        if time.monotonic() - self._status_s >= STATUS_S:
+        self.call_after_refresh(self._show_more_below)
+        if self.vitals.phase != self._phase or time.monotonic() - self._status_s >= STATUS_S:
             self._show_status()
         if self.driver.state not in {"loading", "busy"} and self._timer is not None:
             self._timer.pause()
             self._show_status()
 
-    async def _write(self, pieces: list[str]) -> None:
+    async def _write(self, pieces: list[Text | Thinking]) -> None:
+        """Pieces of one kind."""
         if pieces and self._answer is not None:
-            await self._answer.add("".join(pieces))
+            text = "".join(piece.text for piece in pieces)
+            if isinstance(pieces[0], Thinking):
+                await self._answer.think(text, len(pieces))
+            else:
+                await self._answer.add(text)
         pieces.clear()
 
     async def _handle(self, at_s: float, what: Happening) -> None:
@@ -132,64 +168,127 @@ class ChatScreen(Screen[None]):
                 await self._loaded(what)
             case Trouble():
                 await self._troubled(what)
+            case Held(overflow):
+                await self._not_sent(overflow)
             case Done():
                 self.vitals.follow(what, at_s)
-                await self._answered()
+                await self._answered(what)
             case _:
                 self.vitals.follow(what, at_s)
 
     async def _loaded(self, opened: Opened) -> None:
-        self.vitals.loaded(opened.session.loaded)
-        self.query_one(TopBar).tell(f"{harmless(opened.plan.name)} · {NOT_SAVED}")
+        self.vitals.loaded(opened.session.loaded, opened.plan.room_bytes)
+        self.tell_driver()
+        self.show_head()
         for sentence in opened.warnings:
-            await self._remark(f"! {sentence}")
+            await self.remark(f"! {sentence}")
         if not opened.session.loaded.has_chat_template:
-            await self._remark(f"! {opened.plan.name} was not made to chat: it continues what it is given.")
-        if self._waiting and self._unanswered is not None:
-            await self._ask(self._unanswered)
+            await self.remark(f"! {opened.plan.name} was not made to chat: it continues what it is given.")
+        if self.talk.turns and self.talk.turns[-1].model != opened.plan.id:
+            await self.remark(f"{harmless(opened.plan.name)} answers from here on, and reads what was said before.")
+        for carried in self.query_one(Files).carried:
+            self.count(carried)
+        if self._waiting and self._open_question is not None:
+            await self._ask(self._open_question)
         self._waiting = False
 
-    async def _answered(self) -> None:
-        if self._answer is not None:
-            await self._answer.end(self.vitals.closing())
-        self._answer = self._unanswered = None
+    async def _answered(self, done: Done) -> None:
+        answer, question = self._answer, self._open_question
+        self._answer = self._open_question = None
+        if answer is not None:
+            await answer.end(self.vitals.closing())
+            if question is not None:
+                self._add_exchange(question, answer, stopped=done.reason != "stop")
+                self.save()
+                self.show_head()
         if self._renewing:
             await self._renew()
 
+    def _add_exchange(self, question: Question, answer: Answer, *, stopped: bool) -> None:
+        moment = now()
+        opened = self.driver.opened
+        question.place, answer.place = len(self.talk.turns), len(self.talk.turns) + 1
+        self.talk.add(
+            Turn(role="user", text=question.source, time=moment, attachments=question.attachments),
+            Turn(
+                role="assistant",
+                text=answer.text,
+                time=moment,
+                model=opened.plan.id if opened is not None else "",
+                thinking=answer.thoughts,
+                stopped=stopped,
+                seed=self.driver.seed,
+            ),
+        )
+
     async def _troubled(self, trouble: Trouble) -> None:
-        self.vitals.broke()
+        """The engine is gone, or it lives and refused."""
+        if trouble.ended:
+            self.vitals.broke()
+        else:
+            self.vitals.rested()
         if self._answer is not None:
-            await self._answer.end("✗ broken off, and not part of the conversation")
-        problem, step = trouble.problem, "Press Enter to load the model again"
+            await self._answer.end(f"✗ {BROKEN_OFF}")
+        problem = trouble.problem
         if trouble.doing == "load" and problem.code == "not-found":
             problem = Problem(problem.code, problem.message, NO_MODEL_HINT)
-        if self._unanswered is not None:
-            step += " and ask again"
-        self.query_one(Banner).tell(problem, f"{step}.")
-        self._waiting = False
+        asks = self._open_question is not None
+        step = "load the model again" if trouble.ended else "ask again"
+        more = " and ask again" if trouble.ended and asks else ""
+        self.query_one(Banner).tell(problem, f"Press Enter to {step}{more}.")
+        self._waiting = self._renewing = False
+
+    async def _not_sent(self, overflow: Overflow) -> None:
+        """The context does not hold the message: say so, and what would have to go, before anything is dropped."""
+        if self._answer is not None:
+            await self._answer.remove()
+            self._answer = None
+        self._held = overflow
+        self.vitals.rested()
+        message = (
+            f"With what was said before, this message takes {overflow.tokens:,} tokens. "
+            f"The context has room for {overflow.room_tokens:,} beside an answer. Nothing was sent."
+        )
+        step = "Esc takes it back into the prompt, to be made shorter."
+        if overflow.leave_out:
+            count = overflow.leave_out
+            step = f"Enter sends it without the first {count} messages; they stay here to read. Esc takes it back."
+        self.query_one(Banner).tell(Problem("context", message), step, mark="!")
 
     @on(Prompt.Sent)
     async def _sent(self, event: Prompt.Sent) -> None:
         """Ask now, or as soon as the model is there."""
-        if self.driver.state == "busy" or self._waiting:
+        if not self.is_free:
             self.notify("Esc stops the answer; then send the next message.", title="One at a time")
             return
-        self.query_one(Prompt).clear()
-        await self.query_one(Transcript).add(Question(event.text))
-        self._unanswered = event.text
+        files, prompt = self.query_one(Files), self.query_one(Prompt)
+        attachments = files.attachments
+        self._leave_held()
+        await self.begin_edited()
+        question = Question(event.text, attachments)
+        files.clear()
+        prompt.clear()
+        prompt.has_files = False
+        await self.query_one(Transcript).add(question)
+        await self.ask_again(question)
+
+    async def ask_again(self, question: Question) -> None:
+        """Ask a question that stands on the screen, as soon as the model is there."""
+        self._open_question, self._answer = question, None
+        self.query_one(Banner).clear()
         if self.driver.state == "ready":
-            await self._ask(event.text)
+            await self._ask(question)
             return
         self._waiting = True
         if self.driver.state != "loading":
             await self._open(self.driver.name)
 
-    async def _ask(self, text: str) -> None:
+    async def _ask(self, question: Question) -> None:
         opened = self.driver.opened
         self._answer = Answer(harmless(opened.plan.name) if opened else "Model")
         await self.query_one(Transcript).add(self._answer)
         self.vitals.asked(time.monotonic())
-        self.driver.say(text)
+        self.driver.say(with_attachments(question.source, question.attachments))
         self._begin_following()
 
     def action_stop(self) -> None:
@@ -205,62 +304,77 @@ class ChatScreen(Screen[None]):
             await self._renew()
 
     async def _renew(self) -> None:
-        self._renewing = self._waiting = False
-        self._answer = self._unanswered = None
-        if self.driver.conversation is not None:
-            self.driver.conversation.forget()
-        self.vitals.used_tokens, self.vitals.done, self.vitals.first_s = 0, None, None
-        transcript = self.query_one(Transcript)
-        await transcript.empty()
-        await self._remark(GREETING)
-        self.action_focus_prompt()
+        self._renewing = False
+        self.shelve()
+        await self.show_talk(LiveTalk(system=self.talk.system))
+        self._held = None
         self._show_status()
 
     async def action_retry(self) -> None:
-        """Load the model again, and ask again what had no answer."""
-        if self.driver.state != "broken":
+        """The next step of what went wrong: load the model again, ask again, or send without the oldest messages."""
+        if self._held is not None:
+            await self._send_without(self._held)
+        elif self.query_one(Banner).display or self.driver.state == "broken":
+            await self._retry()
+
+    async def _send_without(self, overflow: Overflow) -> None:
+        question = self._open_question
+        if not overflow.leave_out or question is None:
             return
+        self._held = None
+        self.talk.left_out = overflow.leave_out
+        self.tell_driver()
+        await self.mark_unseen()
+        self.action_focus_prompt()
+        await self.ask_again(question)
+
+    async def _retry(self) -> None:
         if self._answer is not None:
             await self._answer.remove()
             self._answer = None
-        self._waiting = self._unanswered is not None
         self.action_focus_prompt()
-        await self._open(self.driver.name)
-
-    def action_focus_prompt(self) -> None:
-        """Go back to writing."""
-        self.query_one(Prompt).focus()
-
-    def action_message(self, step: int) -> None:
-        """Go to the newest message, or one up or down; below the last one is the prompt."""
-        messages = self.query_one(Transcript).messages()
-        if not messages:
-            return
-        at = messages.index(self.focused) if isinstance(self.focused, Message) else len(messages)
-        to = len(messages) - 1 if step == 0 else at + step
-        if to >= len(messages):
-            self.action_focus_prompt()
+        if self.driver.state == "ready" and self._open_question is not None:
+            await self.ask_again(self._open_question)
+        elif self.driver.state == "broken":
+            self._waiting = self._open_question is not None
+            await self._open(self.driver.name)
         else:
-            messages[max(0, to)].focus()
+            self.query_one(Banner).clear()
 
-    def action_copy_message(self) -> None:
-        """Copy the message that has the focus, as it was written."""
-        if isinstance(self.focused, Message) and self.focused.source:
-            self.app.copy_to_clipboard(self.focused.source)
-            self.notify("Copied, if this terminal allows it.")
+    def action_leave_banner(self) -> None:
+        """Go back to writing; a message that was not sent comes back into the prompt."""
+        question = self._open_question
+        if self._held is not None and question is not None:
+            self._leave_held()
+            self._into_prompt(question)
+            self.query_one(Prompt).put(question.source)
+        elif self.driver.state == "ready":
+            self.query_one(Banner).clear()
+        self.action_focus_prompt()
+
+    def _leave_held(self) -> None:
+        """Give up a message that was not sent."""
+        if self._held is not None and self._open_question is not None:
+            self._open_question.remove()
+            self._open_question = None
+        self._held = None
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - the toolkit's signature
         """Offer to stop what runs, and to try again what broke."""
         if action == "stop":
             return self.driver.state == "busy"
         if action == "retry":
-            return self.driver.state == "broken"
+            if self._held is not None:
+                return self._held.leave_out > 0
+            return self.driver.state == "broken" or any(banner.display for banner in self.query(Banner))
         return True
 
-    async def _remark(self, sentence: str) -> None:
-        await self.query_one(Transcript).add(Static(sentence, classes="remark", markup=False))
+    def _show_more_below(self) -> None:
+        self.query_one("#below").display = self.query_one(Transcript).is_left
 
     def _show_status(self) -> None:
+        if self._phase != self.vitals.phase:
+            self._phase = self.vitals.phase
+            self.refresh_bindings()
         self._status_s = time.monotonic()
         self.query_one(StatusLine).show(self.vitals, self._status_s)
-        self.refresh_bindings()

@@ -2,12 +2,13 @@
 
 from typing import ClassVar
 
-from rich.text import Text
 from textual.binding import BindingType
+from textual.content import Content
 from textual.widgets import Static
 
 from deploy.results import Problem
 from tui.keymap import bind
+from tui.text import harmless
 
 
 class Banner(Static, can_focus=True):
@@ -15,7 +16,7 @@ class Banner(Static, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("banner.retry", "screen.retry"),
-        bind("banner.leave", "screen.focus_prompt"),
+        bind("banner.leave", "screen.leave_banner"),
     ]
 
     def __init__(self) -> None:
@@ -23,10 +24,12 @@ class Banner(Static, can_focus=True):
         super().__init__(id="banner")
         self.display = False
 
-    def tell(self, problem: Problem, next_step: str) -> None:
+    def tell(self, problem: Problem, next_step: str, *, mark: str = "✗") -> None:
         """Show a problem and what to press."""
-        hint = f" {problem.hint}" if problem.hint else ""
-        self.update(Text.assemble(("✗ ", "bold"), problem.message, hint, (f"\n  {next_step}", "bold")))
+        hint = f" {harmless(problem.hint)}" if problem.hint else ""
+        sentence = Content(f"{harmless(problem.message)}{hint}")
+        self.update(Content.assemble((f"{mark} ", "bold"), sentence, (f"\n  {next_step}", "bold")))
+        self.set_class(mark == "!", "-warning")
         self.display = True
         self.focus()
 

@@ -21,7 +21,7 @@ COLUMNS: Final = (
     ("licence", "Licence", 18),
 )
 """Field, heading and width, in the order in which they stand."""
-PRIORITY: Final = ("name", "verdict", "needs", "speed", "state", "quant", "licence")
+PRIORITY: Final = ("name", "verdict", "state", "speed", "needs", "quant", "licence")
 """The order in which columns find room; the reasons beside the list hold what is left out."""
 NAME_MOST: Final = 40
 NAME_LEAST: Final = 4
@@ -35,6 +35,7 @@ class ModelTable(DataTable[Text]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("models.open", "select_cursor"),
+        bind("models.mark", "screen.mark"),
         bind("models.down", "cursor_down"),
         bind("models.up", "cursor_up"),
         bind("models.first", "scroll_top"),
@@ -47,6 +48,7 @@ class ModelTable(DataTable[Text]):
         """Begin empty."""
         super().__init__(cursor_type="row", zebra_stripes=False, id="models", cell_padding=1)
         self._rows: dict[str, Row] = {}
+        self._marked: Sequence[str] = ()
         self._shape: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -55,9 +57,10 @@ class ModelTable(DataTable[Text]):
         rows = list(self._rows.values())
         return rows[self.cursor_row] if self.cursor_row < len(rows) else None
 
-    def fill(self, rows: Sequence[Row]) -> None:
-        """Show these rows; the cursor stays on its model where that is still there."""
+    def fill(self, rows: Sequence[Row], marked: Sequence[str] = ()) -> None:
+        """Show these rows, some of them marked; the cursor stays on its model where that is still there."""
         before = self.current
+        self._marked = marked
         self._rows = {row.id: row for row in rows}
         self._rebuild(before.id if before else None)
 
@@ -86,7 +89,7 @@ class ModelTable(DataTable[Text]):
         for field, width in self._shape:
             value = str(getattr(row, field))
             if field == "name":
-                value = f"{'★' if row.chosen else ' '} {value}"
+                value = f"{'◆' if row.id in self._marked else '★' if row.chosen else ' '} {value}"
             justify = "right" if field in RIGHT else "left"
             cell = Text(value, style, justify=justify, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
             cell.truncate(width, overflow="ellipsis")

@@ -12,6 +12,9 @@ from tui.keymap import bind
 CONTINUED: Final = "\\"
 OWN_KEYS: Final = frozenset({"enter", "escape"})
 """What a text field would take before any binding could."""
+LONG_PASTE_LINES: Final = 100
+"""A longer text that is pasted becomes a file of the message: nobody edits it here, and it would be slow to draw."""
+HINT: Final = "Ask something.  Enter sends, Alt+Enter begins a new line."
 
 
 class Prompt(TextArea):
@@ -21,6 +24,11 @@ class Prompt(TextArea):
         bind("chat.send", "send"),
         bind("chat.newline", "newline"),
         bind("chat.messages", "screen.message(0)"),
+        bind("prompt.leave", "leave"),
+        bind("prompt.find", "screen.find"),
+        bind("prompt.settings", "screen.settings(False)"),
+        bind("prompt.page_up", "screen.page(-1)"),
+        bind("prompt.page_down", "screen.page(1)"),
     ]
 
     class Sent(Message):
@@ -31,6 +39,20 @@ class Prompt(TextArea):
             super().__init__()
             self.text = text
 
+    class Pasted(Message):
+        """A long text that was pasted."""
+
+        def __init__(self, text: str) -> None:
+            """Carry the text."""
+            super().__init__()
+            self.text = text
+
+    class Left(Message):
+        """An edit was given up."""
+
+    class Emptied(Message):
+        """Backspace was pressed where there is nothing left to delete."""
+
     def __init__(self) -> None:
         """Begin empty."""
         super().__init__(
@@ -39,20 +61,52 @@ class Prompt(TextArea):
             tab_behavior="focus",
             compact=True,
             highlight_cursor_line=False,
-            placeholder="Ask something.  Enter sends, Alt+Enter begins a new line.",
+            placeholder=HINT,
         )
+        self.has_files = False
+        """Whether files go with the message, so that it may have no words."""
+
+    @property
+    def is_editing(self) -> bool:
+        """Whether an earlier message is being written anew."""
+        return bool(self.border_title)
+
+    def begin_edit(self, text: str) -> None:
+        """Write an earlier message anew."""
+        self.put(text)
+        self.border_title = "Edit the message"
+        self.border_subtitle = "esc leaves it as it was"
+
+    def put(self, text: str) -> None:
+        """Hold this text, with the cursor at its end."""
+        self.load_text(text)
+        self.move_cursor(self.document.end)
+
+    def end_edit(self) -> None:
+        """Write a new message again."""
+        self.border_title = self.border_subtitle = ""
 
     def action_send(self) -> None:
         """Send the text, or begin a new line after a backslash."""
         if self.text.endswith(CONTINUED) and self.cursor_at_end_of_text:
             self.action_delete_left()
             self.action_newline()
-        elif self.text.strip():
+        elif self.text.strip() or self.has_files:
             self.post_message(self.Sent(self.text.strip()))
 
     def action_newline(self) -> None:
         """Begin a new line."""
         self.insert("\n")
+
+    def action_leave(self) -> None:
+        """Give up an edit."""
+        self.clear()
+        self.end_edit()
+        self.post_message(self.Left())
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - the toolkit's signature
+        """Escape belongs to the place unless an edit is to be left."""
+        return self.is_editing if action == "leave" else True
 
     def on_key(self, event: events.Key) -> None:
         """Leave keys that have a meaning of their own to the bindings, in place of what a text field does with them.
@@ -61,3 +115,12 @@ class Prompt(TextArea):
         """
         if event.key in OWN_KEYS:
             event.prevent_default()
+        elif event.key == "backspace" and not self.text:
+            self.post_message(self.Emptied())
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Take a very long text as a file; others the text field takes by itself."""
+        if len(event.text.splitlines()) >= LONG_PASTE_LINES:
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Pasted("\n".join(event.text.splitlines())))

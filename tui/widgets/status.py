@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from rich.text import Text
+from textual import events
+from textual.content import Content
 from textual.widgets import Static
 
-from deploy.engine.protocol import Done, Event, Loaded, Reading
+from deploy.engine.protocol import Done, Event, Loaded, Reading, Thinking
 from deploy.engine.protocol import Text as Piece
 from deploy.fit.fit import gigabytes
 from deploy.sources.base import Progress
@@ -17,6 +18,7 @@ GLYPHS: Final = {
     "idle": "○",
     "loading": "◌",
     "reading": "◌",
+    "thinking": "◍",
     "writing": "●",
     "done": "✓",
     "stopped": "■",
@@ -24,11 +26,13 @@ GLYPHS: Final = {
 }
 ENDINGS: Final = {"stop": "done", "cancelled": "stopped", "length": "done", "context": "done"}
 REMARKS: Final = {
-    "length": "cut off at the limit of one answer",
-    "context": "the context is full: begin a new conversation",
+    "length": "cut off at the limit of one answer (F7 changes it)",
+    "context": "cut off: the context is full",
 }
-CONTEXT_BAR: Final = 8
 NEARLY_FULL: Final = 0.8
+BARS: Final = (10, 6, 4, 0)
+"""Widths of the gauges, the widest first; the line takes the first that fits."""
+GAP: Final = "   "
 
 
 @dataclass
@@ -42,6 +46,8 @@ class Vitals:
     used_tokens: int = 0
     context_tokens: int = 0
     engine_bytes: int = 0
+    room_bytes: int = 0
+    """What the engine may take of the memory that it lies in."""
     done: Done | None = None
     rate: Rate = field(default_factory=Rate)
 
@@ -52,11 +58,12 @@ class Vitals:
         word = "checking its files" if progress.step == "verify" else "loading"
         self.detail = progress.text if progress.step == "note" else f"{word} {share:.0%}"
 
-    def loaded(self, loaded: Loaded) -> None:
+    def loaded(self, loaded: Loaded, room_bytes: int) -> None:
         """The model is there."""
         self.phase, self.detail = "idle", "ready"
         self.context_tokens = loaded.context_tokens
         self.engine_bytes = loaded.memory_bytes
+        self.room_bytes = room_bytes
 
     def asked(self, now_s: float) -> None:
         """A question was sent."""
@@ -67,12 +74,13 @@ class Vitals:
     def follow(self, event: Event, at_s: float) -> None:
         """One event of the answer."""
         match event:
-            case Reading(done, total, _):
-                self.phase, self.detail = "reading", f"reading the prompt {done:,}/{total:,}"
+            case Reading(done, total, reused):
+                kept = f", {reused:,} kept" if reused else ""
+                self.phase, self.detail = "reading", f"reading the prompt {done:,}/{total:,}{kept}"
                 self.used_tokens = done
-            case Piece():
+            case Piece() | Thinking():
                 self.first_s = at_s - self.asked_s if self.first_s is None else self.first_s
-                self.phase = "writing"
+                self.phase = "writing" if isinstance(event, Piece) else "thinking"
                 self.used_tokens += 1
                 self.rate.tick(at_s)
             case Done(reason=reason, stats=stats):
@@ -86,26 +94,52 @@ class Vitals:
     def broke(self) -> None:
         """The engine is gone."""
         self.phase, self.detail, self.engine_bytes = "broken", "the engine stopped", 0
+        self.first_s = self.done = None
 
-    def line(self, now_s: float) -> Text:
-        """All of it in one line; what matters least stands last, where a narrow terminal cuts."""
-        parts = [self._activity(now_s)]
+    def rested(self) -> None:
+        """Nothing is asked, or what was asked was not taken."""
+        self.phase, self.detail = "idle", "ready"
+        self.first_s = self.done = None
+
+    @property
+    def is_nearly_full(self) -> bool:
+        """Whether little of the context is left."""
+        return bool(self.context_tokens) and self.used_tokens / self.context_tokens >= NEARLY_FULL
+
+    def line(self, now_s: float, width: int) -> Content:
+        """All of it in one line, with gauges as wide as there is room for; what matters least stands last."""
+        lines = (self._line(now_s, gauge) for gauge in BARS)
+        return next((line for line in lines if line.cell_length <= width), self._line(now_s, 0))
+
+    def _line(self, now_s: float, gauge: int) -> Content:
+        parts = [Content.assemble((f" {GLYPHS[self.phase]} ", "bold"), self._activity(now_s))]
         if self.first_s is not None:
-            parts.append(f"first {self.first_s:.2f} s")
+            parts.append(Content(f"first {self.first_s:.2f} s"))
         if self.context_tokens:
-            share = self.used_tokens / self.context_tokens
-            warning = "! " if share >= NEARLY_FULL else ""
-            gauge = bar(share, CONTEXT_BAR)
-            parts.append(f"{warning}context {gauge} {_tokens(self.used_tokens)}/{_tokens(self.context_tokens)}")
+            parts.append(self._context(gauge))
         if self.engine_bytes:
-            parts.append(f"engine {gigabytes(self.engine_bytes)}")
-        text = Text(" · ".join(parts), no_wrap=True, overflow="ellipsis")
-        return Text.assemble((f" {GLYPHS[self.phase]} ", "bold"), text)
+            parts.append(self._memory(gauge))
+        return Content(GAP if gauge else "  ").join(parts)
+
+    def _context(self, gauge: int) -> Content:
+        shown = f"context {_gauge(self.used_tokens, self.context_tokens, gauge)}"
+        amount = f"{shown}{_tokens(self.used_tokens)}/{_tokens(self.context_tokens)}"
+        return Content.styled(f"! {amount}", "$text-warning") if self.is_nearly_full else Content(amount)
+
+    def _memory(self, gauge: int) -> Content:
+        """What the process holds; the weights of a mapped model are part of it."""
+        taken = gigabytes(self.engine_bytes)
+        if not self.room_bytes:
+            return Content(f"memory {taken}")
+        room = gigabytes(self.room_bytes)
+        number, unit = taken.split()
+        taken = number if unit == room.split()[1] else taken
+        return Content(f"memory {_gauge(self.engine_bytes, self.room_bytes, gauge)}{taken}/{room}")
 
     def _activity(self, now_s: float) -> str:
-        if self.phase == "writing":
+        if self.phase in {"writing", "thinking"}:
             rate = self.rate.tok_s(now_s)
-            return f"writing {rate:.0f} t/s" if rate is not None else "writing"
+            return f"{self.phase} {rate:.0f} t/s" if rate is not None else self.phase
         if self.done is not None:
             return f"{self.phase} {self.done.stats.decode_tok_s:.1f} t/s"
         return self.detail or self.phase
@@ -125,9 +159,24 @@ class Vitals:
 class StatusLine(Static):
     """Shows the vitals."""
 
+    def __init__(self) -> None:
+        """Begin empty."""
+        super().__init__(id="status")
+        self._shown: tuple[Vitals, float] | None = None
+
     def show(self, vitals: Vitals, now_s: float) -> None:
         """Draw them anew."""
-        self.update(vitals.line(now_s))
+        self._shown = (vitals, now_s)
+        self.update(vitals.line(now_s, self.size.width or self.app.size.width), layout=False)
+
+    def on_resize(self, _: events.Resize) -> None:
+        """Use the new width."""
+        if self._shown is not None:
+            self.show(*self._shown)
+
+
+def _gauge(part: int, whole: int, width: int) -> str:
+    return f"{bar(part / whole, width)} " if width else ""
 
 
 def _tokens(count: int) -> str:

@@ -9,7 +9,8 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from deploy.fit.fit import POOL_SHARE_PERCENT, Fit, gigabytes
+from deploy.fit.fit import Fit, gigabytes
+from deploy.fit.placement import share_percent
 from deploy.fit.rank import Ranked
 from profiles.budget import Budget, Pool
 from tui import text
@@ -77,7 +78,7 @@ def _memory(fit: Fit) -> RenderableType:
 def _room(fit: Fit, pool: Pool) -> RenderableType:
     share = fit.peak_bytes / fit.room_bytes if fit.room_bytes else 1.0
     kept = " ".join(f"Less {gigabytes(part.bytes)}: {part.reason}" for part in pool.subtractions)
-    most = f"A model takes at most {POOL_SHARE_PERCENT} % of {text.bytes_fact(pool.total_bytes)}."
+    most = f"A model takes at most {share_percent(pool)} % of {text.bytes_fact(pool.total_bytes)}."
     shown = f"{share:.0%}" if share < 10 else "many times"  # noqa: PLR2004 - beyond, the figure says nothing
     return Group(
         Text(f"{text.bar(share, BAR_WIDTH)} {shown} of {gigabytes(fit.room_bytes)}"),

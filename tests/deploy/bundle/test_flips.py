@@ -9,6 +9,8 @@ from typing import Final
 
 import pytest
 
+from deploy.bundle.signing import read_signature
+from deploy.bundle.signing import verify as verify_signature
 from deploy.catalog import loader
 from deploy.commands.bundle import inspect
 from deploy.commands.context import Context
@@ -138,6 +140,18 @@ def test_every_flip_in_a_manifest_or_signature_is_refused(bundle: Path, tmp_path
             take(here, spoilt)
         papers[number % 2].write_bytes(good)
     assert here.store.installed() == ()
+
+
+def test_every_bit_of_a_signature_file_counts(bundle: Path, tmp_path: Path) -> None:
+    """Also those that base64 does not use: every single flip of the whole file is refused."""
+    paper = bundle / "landfast-bundle.sig"
+    good = paper.read_bytes()
+    manifest = (bundle / "landfast-bundle.json").read_bytes()
+    paths = taker(tmp_path, bundle).paths
+    for bit in range(8 * len(good)):
+        bad = good[: bit // 8] + bytes([good[bit // 8] ^ (1 << bit % 8)]) + good[bit // 8 + 1 :]
+        with pytest.raises(LandfastError):
+            verify_signature(manifest, read_signature(bad), paths)
 
 
 def test_a_model_is_repaired_from_a_bundle_or_a_folder(bundle: Path, tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_one_model_stands_on_one_line() -> None:
     lines = OUT.read_text("utf-8").splitlines()
     entries = [line for line in lines if line.startswith('{"id":')]
     catalog = msgspec.json.decode(OUT.read_bytes())
-    assert len(entries) == len(catalog["models"]) + len(catalog["left_out"])
+    assert len(entries) == sum(len(catalog[name]) for name in ("models", "left_out", "score_sources"))
 
 
 def test_a_pinned_file_goes_before_a_more_trusted_one() -> None:

@@ -77,8 +77,8 @@ def test_a_model_is_asked_and_hashed(world: Context, smollm2_path: Path) -> None
 def test_a_seal_that_does_not_hold_is_told(world: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     """An engine that stayed open: the report says so, and the exit code too."""
 
-    def unsealed(**more: bool) -> LlamaEngine:
-        return LlamaEngine(**more | {"unsealed": True})
+    def unsealed(*, audit: bool = False, unsealed: bool = False) -> LlamaEngine:
+        return LlamaEngine(audit=audit, unsealed=True)
 
     monkeypatch.setattr(module, "LlamaEngine", unsealed)
     result = audited(world)

@@ -82,3 +82,45 @@ def test_a_new_conversation_knows_nothing_of_the_old_one(begin_anew: Callable[[C
     begin_anew(conversation)
     list(conversation.say("second"))
     assert partner.requests[1].messages == (ChatMessage("system", "Be brief."), ChatMessage("user", "second"))
+
+
+def filled(words: int) -> Conversation:
+    """Two exchanges of so many words each way; a word is a token, and the context has 256 of them."""
+    conversation = Conversation(session())
+    said = ChatMessage("user", "word " * words), ChatMessage("assistant", "word " * words)
+    conversation.take((*said, *said))
+    return conversation
+
+
+def test_what_fits_is_no_overflow() -> None:
+    """A quarter of a short context is left for the answer: 192 tokens may be asked."""
+    assert filled(40).overflow("word " * 32) is None
+    assert filled(40).overflow("word " * 33) is not None
+
+
+def test_an_overflow_names_the_fewest_turns_that_must_go() -> None:
+    """Whole exchanges, the oldest first; nothing is dropped by asking."""
+    conversation = filled(40)
+    found = conversation.overflow("word " * 100)
+    assert found is not None
+    assert (found.tokens, found.room_tokens, found.leave_out) == (260, 192, 2)
+    assert len(conversation.turns) == 4
+    conversation.take(conversation.turns, left_out=found.leave_out)
+    assert conversation.overflow("word " * 100) is None
+    list(conversation.say("word " * 100))
+    assert len(conversation.session.requests[-1].messages) == 3  # type: ignore[attr-defined]
+    assert len(conversation.turns) == 6
+
+
+def test_a_message_that_never_fits_proposes_nothing() -> None:
+    """Dropping everything else would not help."""
+    found = filled(10).overflow("word " * 193)
+    assert found is not None
+    assert found.leave_out == 0
+
+
+def test_thoughts_are_kept_beside_the_answer() -> None:
+    """They are part of the turn, and not of its text."""
+    conversation = Conversation(session(FakeEngine("yes", thinking="let me see")))
+    list(conversation.say("first"))
+    assert conversation.turns[-1] == ChatMessage("assistant", "yes", "let me see")

@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from deploy.commands.install import InstallRequest, install
 from deploy.commands.plan import plan
 from deploy.errors import ExitCode, Incomplete, InvalidModel, NotFound, NothingFits
 from deploy.fit.fit import Workload
+from deploy.fit.memory import MemoryPlan, Term
 from profiles.machine import Provenance
 from tests.support.gguf import tiny_model
 from tests.support.world import GB, TINY, machine, model, sized, world
@@ -118,3 +120,31 @@ def test_a_hub_name_with_a_slash_is_no_file(tmp_path: Path) -> None:
     """It is looked up in the catalogue before it is called a missing file."""
     with pytest.raises(NotFound, match="in the catalogue"):
         plan(world(tmp_path), "someone/something", Workload())
+
+
+def test_an_installed_model_is_asked_of_the_engine_too(tmp_path: Path) -> None:
+    """The catalogue's bounds give way to the engine's own figures for the files that are here."""
+    here = world(tmp_path)
+    before = plan(here, "tiny:Q4_0", Workload())
+    install(here, InstallRequest(model="tiny"))
+    after = plan(here, "tiny:Q4_0", Workload())
+    assert before.data is not None
+    assert after.data is not None
+    bound, asked = (_term(data.memory, "context") for data in (before.data, after.data))
+    assert "dry run" in bound.how
+    assert asked.how == "asked of the engine for this file and this plan"
+    assert asked.bytes == after.data.plan.context_tokens * 1024
+
+
+def test_a_simulated_machine_is_not_asked(tmp_path: Path) -> None:
+    """The engine here says nothing of a machine that is elsewhere."""
+    here = world(tmp_path)
+    install(here, InstallRequest(model="tiny"))
+    elsewhere = world(tmp_path, on=msgspec.structs.replace(machine(), simulated=True))
+    found = plan(elsewhere, "tiny:Q4_0", Workload())
+    assert found.data is not None
+    assert "dry run" in _term(found.data.memory, "context").how
+
+
+def _term(memory: MemoryPlan, name: str) -> Term:
+    return next(term for term in memory.terms if term.name == name)

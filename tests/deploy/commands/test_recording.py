@@ -9,9 +9,10 @@ import pytest
 from deploy.commands.recording import RecordedSession, Recorder
 from deploy.engine.fake import FakeEngine
 from deploy.engine.protocol import ChatMessage, Generate, LoadPlan, Text
-from deploy.errors import EngineFailed
+from deploy.errors import EngineFailed, PolicyRefused
 from deploy.journal import Journal
 from deploy.paths import Paths
+from deploy.policy.policy import Refusal
 
 ASKED = Generate(messages=(ChatMessage("user", "What is the secret word?"),))
 
@@ -76,3 +77,51 @@ def test_a_journal_that_cannot_be_written_stops_nothing(paths: Paths) -> None:
     session = opened(paths, FakeEngine("one two"))
     assert [event.text for event in session.generate(ASKED) if isinstance(event, Text)] == ["one", " two"]
     assert "journal" in session.journal_problem
+
+
+RULE = Refusal(rule="require.journal", file="policy.toml", why="every run must be in the journal")
+
+
+def required(paths: Paths, engine: FakeEngine) -> RecordedSession:
+    """A session where a policy requires the journal."""
+    session = engine.open([], LoadPlan(context_tokens=100), lambda _: None)
+    return RecordedSession(session, Recorder(Journal(paths), "m:Q4", (), required=RULE))
+
+
+def test_where_the_journal_is_required_what_begins_is_written_before(paths: Paths) -> None:
+    """A crash in the middle leaves the beginning in the record."""
+    session = required(paths, FakeEngine("one two"))
+    events = session.generate(ASKED)
+    next(events)
+    assert [entry["outcome"] for entry in entries(paths)] == ["loaded", "begun"]
+    list(events)
+    assert [entry["outcome"] for entry in entries(paths)] == ["loaded", "begun", "stop"]
+
+
+def test_where_the_journal_is_required_nothing_runs_without_it(paths: Paths) -> None:
+    """Not a word is asked or answered; the refusal names the rule, its file and what is wrong."""
+    engine = FakeEngine("one two")
+    session = required(paths, engine)
+    block(paths)
+    with pytest.raises(PolicyRefused, match="requires the journal") as caught:
+        next(session.generate(ASKED))
+    assert "require.journal in policy.toml" in caught.value.hint
+    assert session.inner.requests == []  # type: ignore[attr-defined]
+    with pytest.raises(PolicyRefused):
+        session.embed(["a"])
+    with pytest.raises(PolicyRefused):
+        required(paths, engine)
+
+
+def block(paths: Paths) -> None:
+    """Put a folder where the journal is written."""
+    file = paths.journal / "journal.jsonl"
+    file.unlink()
+    file.mkdir()
+
+
+def test_vectors_are_in_the_record_too(paths: Paths) -> None:
+    """With the number of tokens that were read, and none of them."""
+    opened(paths, FakeEngine()).embed(["one two", "three"])
+    assert (entries(paths)[-1]["outcome"], entries(paths)[-1]["prompt_tokens"]) == ("embedded", 3)
+    assert b"three" not in b"".join(Journal(paths).raw_lines())

@@ -1,6 +1,7 @@
 """One prompt, one answer, with the fake engine: what is asked of it and what comes back."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,12 @@ from deploy.commands.context import Context
 from deploy.commands.install import InstallRequest, install
 from deploy.commands.run import RunRequest, run
 from deploy.engine.fake import FakeEngine, FakeSession
-from deploy.engine.protocol import Done, Event, LoadPlan, Reading, Sampling, Text
-from deploy.errors import EngineFailed, NotEnoughMemory, NotFound, UsageError
+from deploy.engine.protocol import Adapter, Done, Event, LoadPlan, Reading, Sampling, Text, Thinking
+from deploy.errors import EngineFailed, InvalidModel, NotEnoughMemory, NotFound, PolicyRefused, UsageError
+from deploy.journal import Journal
+from deploy.policy.document import parse
+from deploy.policy.policy import Policy
+from tests.support.gguf import GgufFile, TensorSpec, number, text
 from tests.support.world import GB, TINY, FakeSource, artifact, machine, model, sized, world
 
 WORST, BEST = model("worst", artifact("Q4_0"), parameters=GB // 10), model("best", artifact("Q4_0"), parameters=GB)
@@ -19,9 +24,9 @@ WORST, BEST = model("worst", artifact("Q4_0"), parameters=GB // 10), model("best
 class Watched(FakeEngine):
     """A fake engine that keeps its sessions."""
 
-    def __init__(self, answer: str = "Because nothing leaves.", **more: int) -> None:
+    def __init__(self, answer: str = "Because nothing leaves.", **more: int | str) -> None:
         """Answer like the fake engine."""
-        super().__init__(answer, **more)
+        super().__init__(answer, **more)  # type: ignore[arg-type]
         self.sessions: list[FakeSession] = []
 
     def open(self, files: Sequence[Path], plan: LoadPlan, on_loading: Callable[[float], None]) -> FakeSession:
@@ -155,3 +160,97 @@ def test_an_interrupted_answer_closes_the_engine(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(ready(tmp_path, engine, "best"), RunRequest(prompt="Hi"), stop)
     assert engine.sessions[0].closed
+
+
+def test_what_is_thought_is_apart_from_the_answer(tmp_path: Path) -> None:
+    """In the events and in the result."""
+    heard: list[Event] = []
+    engine = Watched("Four.", thinking="Two and two")
+    result = run(ready(tmp_path, engine, "best"), RunRequest(prompt="2+2?"), heard.append)
+    assert result.data is not None
+    assert (result.data.thinking, result.data.answer) == ("Two and two", "Four.")
+    assert "".join(event.text for event in heard if isinstance(event, Thinking)) == "Two and two"
+
+
+def test_values_that_nobody_chose_are_the_models(tmp_path: Path) -> None:
+    """The result tells every one of them."""
+    result = run(
+        ready(tmp_path, Watched(), "best"), RunRequest(prompt="Hi", sampling=Sampling(top_k=7, seed=2)), unheard
+    )
+    assert result.data is not None
+    drawn = result.data.sampling
+    assert (drawn.top_k, drawn.seed, drawn.temperature, drawn.min_p) == (7, 2, 0.6, 0.05)
+
+
+def test_an_answer_that_breaks_its_schema_is_an_error_with_the_answer(tmp_path: Path) -> None:
+    """A program that reads the exit code is warned, and one that reads the answer has it."""
+    schema = tmp_path / "schema.json"
+    schema.write_text('{"type": "number"}')
+    engine = Watched("four")
+    result = run(ready(tmp_path, engine, "best"), RunRequest(prompt="2+2?", schema=schema), unheard)
+    assert (result.status, result.exit_code) == ("error", EngineFailed.exit_code)
+    assert result.data is not None
+    assert result.data.answer == "four"
+    assert engine.sessions[0].requests[0].schema == '{"type": "number"}'
+    engine.answer = "4"
+    assert run(ready(tmp_path, engine, "best"), RunRequest(prompt="2+2?", schema=schema), unheard).status == "success"
+
+
+def test_a_bad_schema_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    """Loading takes seconds."""
+    engine = Watched()
+    schema = tmp_path / "schema.json"
+    schema.write_text("[]")
+    with pytest.raises(UsageError):
+        run(ready(tmp_path, engine, "best"), RunRequest(prompt="Hi", schema=schema), unheard)
+    assert engine.opened == []
+
+
+def lora(path: Path, architecture: str) -> Adapter:
+    """An adapter for the tiny model, if it is for its architecture."""
+    file = GgufFile(
+        settings={
+            "general.type": text("adapter"),
+            "general.architecture": text(architecture),
+            "adapter.type": text("lora"),
+            "adapter.lora.alpha": number("f32", 8.0),
+        },
+        tensors=[
+            TensorSpec("blk.0.attn_k.weight.lora_a", (32, 4)),
+            TensorSpec("blk.0.attn_k.weight.lora_b", (4, 16)),
+        ],
+    )
+    return Adapter(path=str(file.write(path)), scale=0.5)
+
+
+def test_an_adapter_is_laid_over_the_model_and_named_in_the_journal(tmp_path: Path) -> None:
+    """By its hash, since no lock file knows it."""
+    engine = Watched()
+    adapter = lora(tmp_path / "adapter.gguf", "llama")
+    here = ready(tmp_path, engine, "best")
+    run(here, RunRequest(prompt="Hi", adapters=(adapter,)), unheard)
+    assert engine.adapters == (adapter,)
+    assert b"best:Q4_0+lora:" in b"".join(Journal(here.paths).raw_lines())
+
+
+def test_an_adapter_of_another_model_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    """The engine never sees its file."""
+    engine = Watched()
+    adapter = lora(tmp_path / "adapter.gguf", "gemma3")
+    with pytest.raises(InvalidModel, match="for models of the kind gemma3"):
+        run(ready(tmp_path, engine, "best"), RunRequest(prompt="Hi", adapters=(adapter,)), unheard)
+    assert engine.opened == []
+
+
+def test_a_policy_can_require_the_journal(tmp_path: Path) -> None:
+    """Nothing is loaded where it cannot be written, and without the rule it runs all the same."""
+    engine = Watched()
+    here = ready(tmp_path, engine, "best")
+    here.paths.journal.parent.mkdir(parents=True, exist_ok=True)
+    here.paths.journal.write_text("a file in its place")
+    assert run(here, RunRequest(prompt="Hi"), unheard).data is not None
+    strict = replace(here, policy=Policy((parse("[require]\njournal = true\n", tmp_path / "policy.toml"),)))
+    engine.opened.clear()
+    with pytest.raises(PolicyRefused, match="requires the journal"):
+        run(strict, RunRequest(prompt="Hi"), unheard)
+    assert engine.opened == []

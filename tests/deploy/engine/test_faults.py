@@ -15,7 +15,7 @@ import pytest
 
 from deploy.engine.client import LlamaEngine, LlamaSession
 from deploy.engine.files import HeldFiles
-from deploy.engine.protocol import Done, Generate, LoadPlan, Reading, Sampling, Text
+from deploy.engine.protocol import Done, Generate, Load, LoadPlan, Reading, Sampling, Text
 from deploy.errors import EngineFailed, IntegrityError
 
 pytestmark = [
@@ -191,7 +191,7 @@ def test_the_file_that_was_opened_is_the_one_that_is_loaded(smollm2_path: Path, 
         other.replace(path)
         held.require_unchanged()
         session = LlamaSession(LlamaEngine()._start(held, PLAN), held)
-        session.load(held.names, PLAN, unheard)
+        session.load(Load(paths=held.names, plan=PLAN), unheard)
         held.require_unchanged()
         assert isinstance(list(session.generate(COUNT))[-1], Done)
         session.close()

@@ -1,10 +1,11 @@
 """What native code is given: a switch that it reads by itself, and a log that nobody sees."""
 
 import ctypes
+import re
 
 import pytest
 
-from deploy.engine.native import Log, StopFlag
+from deploy.engine.native import Log, StopFlag, _model_params
 from deploy.engine.protocol import LoadPlan
 
 pytestmark = pytest.mark.engine
@@ -48,4 +49,31 @@ def test_a_plan_is_obeyed_to_the_letter() -> None:
     plan = LoadPlan(context_tokens=300, threads=3, kv_type="q8_0", flash_attention=True)
     params = context_params(plan)
     assert (params.n_ctx, params.n_batch, params.n_threads, params.type_k) == (300, 300, 3, 8)
-    assert params.swa_full is False
+    assert (params.n_ubatch, params.n_threads_batch, params.type_v, params.flash_attn_type) == (300, 3, 8, 1)
+    assert (params.swa_full, params.n_outputs_max) == (False, 1)
+    other = context_params(LoadPlan(context_tokens=4096, batch_tokens=256, flash_attention=False, speculation_tokens=7))
+    assert (other.n_batch, other.flash_attn_type, other.type_k, other.n_outputs_max) == (256, 0, 1, 8)
+
+
+def test_weights_are_loaded_as_planned() -> None:
+    """Layers, mapping and rearranging; a rehearsal allocates nothing."""
+    from deploy.engine.native import _model_params
+
+    mapped = _model_params(LoadPlan(context_tokens=1, gpu_layers=3), rehearsal=False)
+    read = _model_params(LoadPlan(context_tokens=1, load_mode="read", repack=True), rehearsal=False)
+    assert (mapped.n_gpu_layers, mapped.use_extra_bufts, mapped.no_alloc) == (3, False, False)
+    assert (read.n_gpu_layers, read.use_extra_bufts) == (0, True)
+    assert mapped.load_mode != read.load_mode
+    assert _model_params(LoadPlan(context_tokens=1), rehearsal=True).no_alloc
+
+
+def test_a_placement_reaches_the_engine() -> None:
+    """Shares of the devices, and a pattern that keeps the experts of the first layers in host memory."""
+    plan = LoadPlan(context_tokens=256, gpu_layers=-1, tensor_split=(3.0, 1.0), experts_on_host=2)
+    params = _model_params(plan, rehearsal=True)
+    assert [params.tensor_split[index] for index in range(3)] == [3.0, 1.0, 0.0]
+    pattern = params.kept[0].pattern.decode()
+    assert re.fullmatch(pattern, "blk.1.ffn_up_exps")
+    assert not re.fullmatch(pattern, "blk.2.ffn_up_exps")
+    assert not re.fullmatch(pattern, "blk.1.ffn_up")
+    assert params.kept[1].pattern is None

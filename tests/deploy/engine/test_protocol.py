@@ -14,18 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.engine import protocol
+from deploy.engine import wire
 from deploy.engine.protocol import (
-    FRAME_LIMIT_BYTES,
-    Channel,
     Event,
-    FrameTooLarge,
     Generate,
     Request,
     Text,
-    event_decoder,
-    request_decoder,
 )
+from deploy.engine.wire import FRAME_LIMIT_BYTES, Channel, FrameTooLarge, event_decoder, request_decoder
 
 PLAIN: Final[dict[Any, st.SearchStrategy[Any]]] = {
     int: st.integers(0, 2**63 - 1),
@@ -112,7 +108,7 @@ def test_an_oversize_length_is_refused_before_its_body(ends: tuple[socket.socket
 def test_an_oversize_frame_is_not_sent(ends: tuple[socket.socket, Channel], monkeypatch: pytest.MonkeyPatch) -> None:
     """The sender hears of it, and the conversation can go on."""
     raw, channel = ends
-    monkeypatch.setattr(protocol, "FRAME_LIMIT_BYTES", 100)
+    monkeypatch.setattr(wire, "FRAME_LIMIT_BYTES", 100)
     with pytest.raises(FrameTooLarge):
         channel.send(Generate(prompt="x" * 200))
     channel.send(Text("y"))

@@ -3,7 +3,9 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from deploy.engine.text import TextAssembler
+from deploy.engine.channels import Marks, Tagged
+from deploy.engine.protocol import Text, Thinking
+from deploy.engine.text import Assembler
 
 LETTERS = st.text(alphabet="abc", max_size=30)
 STOPS = st.lists(st.text(alphabet="abc", max_size=4), max_size=4).map(tuple)
@@ -11,13 +13,19 @@ STOPS = st.lists(st.text(alphabet="abc", max_size=4), max_size=4).map(tuple)
 
 def shown(pieces: list[bytes], stop: tuple[str, ...] = ()) -> tuple[str, bool]:
     """All that is shown of an answer in these pieces, and whether a stop string ended it."""
-    assembler = TextAssembler(stop)
+    assembler = Assembler(stop)
     text = ""
     for piece in pieces:
-        text += assembler.feed(piece)
+        text += joined(assembler.feed(piece))
         if assembler.stopped:
             break
-    return text + assembler.finish(), assembler.stopped
+    return text + joined(assembler.finish()), assembler.stopped
+
+
+def joined(events: list[Text | Thinking]) -> str:
+    """The answer's text in these events; there is no thinking."""
+    assert all(isinstance(event, Text) for event in events)
+    return "".join(event.text for event in events)
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
@@ -62,14 +70,23 @@ def test_no_stop_string_is_ever_shown(text: str, stop: tuple[str, ...]) -> None:
 
 def test_only_what_may_be_a_stop_string_is_held_back() -> None:
     """Text streams: a letter that can begin no stop string is shown at once."""
-    assembler = TextAssembler(("END",))
-    assert assembler.feed(b"one E") == "one "
-    assert assembler.feed(b"at") == "Eat"
-    assert assembler.feed(b"EN") == ""
-    assert assembler.feed(b"D of it") == ""
+    assembler = Assembler(("END",))
+    assert joined(assembler.feed(b"one E")) == "one "
+    assert joined(assembler.feed(b"at")) == "Eat"
+    assert joined(assembler.feed(b"EN")) == ""
+    assert joined(assembler.feed(b"D of it")) == ""
     assert assembler.stopped
-    assert assembler.feed(b"more") == ""
-    assert assembler.finish() == ""
+    assert joined(assembler.feed(b"more")) == ""
+    assert joined(assembler.finish()) == ""
+
+
+def test_stop_strings_end_the_answer_and_not_the_thinking() -> None:
+    """A model that thinks of the word goes on; one that answers it has ended."""
+    assembler = Assembler(("END",), Tagged(Marks("<t>", "</t>"), "open"))
+    events = assembler.feed(b"<t>END?</t>yes END no")
+    assert events == [Thinking("END?"), Text("yes ")]
+    assert assembler.stopped
+    assert assembler.finish() == []
 
 
 def test_an_empty_stop_string_stops_nothing() -> None:

@@ -404,7 +404,7 @@ def test_a_session_without_a_model_refuses(tmp_path: Path) -> None:
 
 def test_an_oversize_prompt_is_refused_before_it_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine process does not die of it."""
-    monkeypatch.setattr("deploy.engine.protocol.FRAME_LIMIT_BYTES", 1000)
+    monkeypatch.setattr("deploy.engine.wire.FRAME_LIMIT_BYTES", 1000)
     with LlamaSession() as session:
         with pytest.raises(EngineFailed, match="too long for the engine"):
             list(session.generate(Generate(prompt="x" * 2000)))

@@ -1,13 +1,17 @@
 """The order of models, and why each one stands where it stands."""
 
-from hypothesis import given
+import msgspec
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.catalog import loader
 from deploy.catalog.model import Artifact, Catalog, Model
 from deploy.fit.fit import Workload
-from deploy.fit.rank import Availability, Ranking, best_form, rank
+from deploy.fit.rank import Availability, Ranked, Ranking, best_form, rank
+from deploy.fit.suit import Purpose
 from profiles.budget import Budget, budget
+from profiles.simulated import load_machine
 from tests.support.world import GB, catalog, machine, model, sized
 
 SHIPPED = loader.load()
@@ -37,6 +41,7 @@ def only(*ids: str) -> Availability:
     return available
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 128 * GB), st.integers(1, 32), st.integers(256, 65536), st.floats(0, 60), st.booleans())
 def test_nothing_is_ranked_that_will_not_do(
     available_bytes: int,
@@ -113,3 +118,47 @@ def test_of_forms_that_are_all_too_slow_the_fastest_is_shown() -> None:
     """Likewise."""
     known = model("m", sized("Q8_0", 9 * GB), sized("Q4_K_M", 5 * GB), parameters=9 * GB)
     assert best_form(known, here(cores=1), Workload(min_decode_tok_s=50), everywhere).fit.quant == "Q4_K_M"
+
+
+@pytest.mark.parametrize("name", ["laptop-16gb-core-ultra", "desktop-rtx-4060-ti-16gb"])
+@pytest.mark.parametrize("purpose", ["chat", "code"])
+def test_no_choice_is_dominated(name: str, purpose: Purpose) -> None:
+    """Nothing stands above something that is better and faster: neither among models nor among forms of one."""
+    here_ = budget(load_machine(name))
+    workload = Workload(purpose=purpose)
+    found = rank(SHIPPED, here_, workload, everywhere).ranked
+    figures = [_figures(candidate) for candidate in found]
+    for place, (quality, speed) in enumerate(figures):
+        assert not any(q > quality and s > speed for q, s in figures[place + 1 :])
+    for candidate in found[:5]:
+        known = next(m for m in SHIPPED.models if m.id == candidate.fit.model_id)
+        forms = [rank_of(known, form, here_, workload) for form in known.artifacts]
+        quality, speed = _figures(candidate)
+        assert not any(f.fit.verdict == "fits" and _figures(f)[0] > quality and _figures(f)[1] > speed for f in forms)
+
+
+def rank_of(known: Model, form: Artifact, here_: Budget, workload: Workload) -> Ranked:
+    """One form by itself."""
+    return best_form(msgspec.structs.replace(known, artifacts=(form,)), here_, workload, everywhere)
+
+
+def _figures(candidate: Ranked) -> tuple[float, float]:
+    return candidate.fit.quality.known or 0.0, candidate.fit.speed.decode_tok_s.known or 0.0
+
+
+def test_speed_beyond_the_least_counts_until_it_would_not_be_felt() -> None:
+    """Of two of one quality the faster one is first, and more than four times the least is not better than four."""
+    slow, fast = sized("Q8_0", 4 * GB), sized("Q8_0", GB)
+    known = catalog(model("slow", slow, parameters=4 * GB), model("fast", fast, parameters=4 * GB))
+    assert [candidate.fit.model_id for candidate in ranked(known).ranked] == ["fast", "slow"]
+    relaxed = ranked(known, workload=Workload(min_decode_tok_s=0.1)).ranked
+    assert {round(candidate.fit.quality.known or 0, 2) for candidate in relaxed} == {2.0}
+
+
+def test_a_machine_of_512_mb_is_told_what_it_lacks() -> None:
+    """Everything is refused or small; nothing breaks, and each refusal has its reason."""
+    tiny = budget(machine(total_bytes=512 * 10**6, available_bytes=300 * 10**6, cores=1))
+    found = rank(SHIPPED, tiny, Workload(context_tokens=1024), everywhere)
+    assert all(candidate.fit.peak_bytes <= 300 * 10**6 for candidate in found.ranked)
+    assert len(found.refused) > 170
+    assert all(candidate.why for candidate in found.refused)

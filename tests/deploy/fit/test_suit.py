@@ -35,13 +35,6 @@ def test_a_model_that_does_not_answer_serves_no_purpose() -> None:
     assert all(suit(base, purpose, None).refusal for purpose in PURPOSES)
 
 
-def test_a_specialist_in_code_gains_there_and_loses_elsewhere() -> None:
-    """Other models write code too."""
-    coder = msgspec.structs.replace(KNOWN, capabilities=Capabilities(chat=True, code=True))
-    assert suit(coder, "code", None).points > suit(KNOWN, "code", None).points
-    assert suit(coder, "chat", None).points < suit(KNOWN, "chat", None).points
-
-
 def test_languages_are_asked_for_by_their_code() -> None:
     """A list without it refuses; no list at all is a doubt."""
     english = msgspec.structs.replace(KNOWN, languages=("en",))

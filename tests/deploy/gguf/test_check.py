@@ -231,7 +231,7 @@ def test_many_long_templates_are_refused(tmp_path: Path) -> None:
     """Templates are parsed, so all of them together are bounded."""
     file = tiny_model()
     for index in range(3):
-        file.settings[f"tokenizer.chat_template.t{index}"] = text("x" * 100_000)
+        file.settings[f"tokenizer.chat_template.t{index}"] = text("x" * 30_000)
     with pytest.raises(InvalidModel, match="characters long"):
         inspected(file, tmp_path)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.errors import Incomplete, InvalidModel, LandfastError, NotFound
-from deploy.gguf import reader
+from deploy.gguf import cursor, reader
 from deploy.gguf.reader import ArraySummary, Header, read_header
 from tests.support.gguf import (
     ARRAY,
@@ -29,7 +29,8 @@ from tests.support.gguf import (
 
 Break = Callable[[GgufFile], None]
 
-TIME_LIMIT_S = 2.0
+TIME_LIMIT_S = 0.5
+"""Of the processor: other programs may keep it busy."""
 MEMORY_LIMIT_BYTES = 24 << 20
 
 
@@ -147,14 +148,14 @@ def test_hostile_header_is_refused(name: str, tmp_path: Path) -> None:
     break_it(file)
     path = file.write(tmp_path / "model.gguf")
     tracemalloc.start()
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         with pytest.raises(error_class, match=sentence) as caught:
             read_header(path)
         assert tracemalloc.get_traced_memory()[1] < MEMORY_LIMIT_BYTES
     finally:
         tracemalloc.stop()
-    assert time.perf_counter() - start < TIME_LIMIT_S
+    assert time.process_time() - start < TIME_LIMIT_S
     assert type(caught.value) is error_class
     assert "model.gguf" in caught.value.message
     assert caught.value.hint
@@ -210,10 +211,10 @@ def test_kept_texts_are_bounded_in_sum(tmp_path: Path) -> None:
     """Thousands of texts, each just small enough to keep, do not add up without end."""
     file = tiny_model()
     for index in range(100):
-        file.settings[f"filler.{index}"] = text("x" * 100_000)
+        file.settings[f"filler.{index}"] = text("x" * 60_000)
     values = read(file, tmp_path).metadata.values()
     assert sum(len(value) for value in values if isinstance(value, str)) <= reader.KEPT_TOTAL_BYTES
-    assert any(isinstance(value, str) and len(value) == 100_000 for value in values)
+    assert any(isinstance(value, str) and len(value) == 60_000 for value in values)
 
 
 def test_every_truncation_is_incomplete(tmp_path: Path) -> None:
@@ -236,16 +237,33 @@ def test_missing_tensor_data_are_counted(tmp_path: Path) -> None:
         read_header(path)
 
 
-def test_many_empty_texts_are_passed_in_bounded_time(tmp_path: Path) -> None:
-    """The worst list that the limits allow, 16 million empty texts, takes seconds and no memory."""
-    file = GgufFile(settings={"odd": claim(TEXT, reader.ARRAY_LIMIT - 1000)}, tensors=[TensorSpec("x", (1,))])
+@pytest.mark.parametrize("lists", [1, 3])
+def test_many_empty_texts_are_passed_in_bounded_time(lists: int, tmp_path: Path) -> None:
+    """The worst that the limits allow, three million empty texts in one list or in several: at once, in no memory."""
+    claims = {f"odd{number}": claim(TEXT, cursor.TEXTS_LIMIT // lists - 1000) for number in range(lists)}
+    parts = [raw_text(key) + value + bytes(8 * (cursor.TEXTS_LIMIT // lists - 1000)) for key, value in claims.items()]
     path = tmp_path / "model.gguf"
-    path.write_bytes(file.header()[: -len(file.tensors[0].encode(0))])
-    os.truncate(path, 200 << 20)
-    start = time.perf_counter()
-    with pytest.raises(InvalidModel):
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 1, lists) + b"".join(parts))
+    tracemalloc.start()
+    try:
+        with pytest.raises(Incomplete):
+            read_header(path)
+        assert tracemalloc.get_traced_memory()[1] < MEMORY_LIMIT_BYTES
+    finally:
+        tracemalloc.stop()
+    start = time.process_time()
+    with pytest.raises(Incomplete):
         read_header(path)
-    assert time.perf_counter() - start < 30
+    assert time.process_time() - start < TIME_LIMIT_S
+
+
+def test_more_texts_than_any_vocabulary_has_are_refused(tmp_path: Path) -> None:
+    """Without passing over them."""
+    file = GgufFile(settings={"odd": claim(TEXT, cursor.TEXTS_LIMIT + 1)}, tensors=[TensorSpec("x", (1,))])
+    path = file.write(tmp_path / "model.gguf")
+    os.truncate(path, 200 << 20)
+    with pytest.raises(InvalidModel, match="more than 3,145,728 texts"):
+        read_header(path)
 
 
 def test_random_bytes_are_not_a_model(tmp_path: Path) -> None:

@@ -1,23 +1,16 @@
-"""The hub source, against a hub on loopback and against olah, a real mirror server in its own process."""
+"""The hub source, against a hub on loopback."""
 
-import hashlib
 import os
 import random
-import socket
 import subprocess
 import sys
-import time
-import venv
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from filelock import FileLock
 
-from deploy.catalog.model import Artifact, HubOrigin
+from deploy.catalog.model import Artifact
 from deploy.errors import IntegrityError, LandfastError, NotFound, Unreachable
-from deploy.sources.answers import http_answers
 from deploy.sources.base import NoOffer, Offer
 from deploy.sources.hub import Hub
 from tests.deploy.sources.kit import HubWorld, Listener, artifact_of, hubbed
@@ -232,103 +225,3 @@ def unpinned(artifact: Artifact) -> Artifact:
     """The same artifact, of which the catalogue knows no hash and only a rounded size."""
     files = tuple(msgspec.structs.replace(file, sha256=None, size_exact=False) for file in artifact.files)
     return msgspec.structs.replace(artifact, files=files)
-
-
-OLAH = "olah==0.5.4"
-
-
-@pytest.fixture(scope="session")
-def olah_program(test_cache: Path) -> Path:
-    """A real hub mirror in an environment of its own, kept between runs: it shares no package with Landfast."""
-    folder = test_cache / OLAH.replace("==", "-")
-    program, ready = folder / "bin" / "olah-cli", folder / "ready"
-    with FileLock(f"{folder}.lock"):
-        if not ready.exists():
-            venv.create(folder, with_pip=True, clear=True)
-            install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", OLAH]
-            done = subprocess.run(install, capture_output=True, text=True, check=False)
-            if done.returncode:
-                pytest.skip(f"needs the package index for {OLAH}: {done.stderr.strip().splitlines()[-1]}")
-            ready.touch()
-    return program
-
-
-@pytest.fixture
-def olah(olah_program: Path, tmp_path: Path) -> Iterator[tuple[str, Artifact]]:
-    """A mirror that serves one git repository with an LFS file, and the artifact that names it."""
-    commit = lfs_repository(tmp_path / "mirror" / "models" / "some" / "model", "m.gguf", LARGE)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    (tmp_path / "olah.toml").write_text(
-        f'[basic]\nhost = "127.0.0.1"\nport = {port}\nrepos-path = "{tmp_path / "repos"}"\n'
-        f'mirrors-path = ["{tmp_path / "mirror"}"]\n[accessibility]\noffline = true\n',
-        encoding="utf-8",
-    )
-    command = [str(olah_program), "--config", str(tmp_path / "olah.toml"), "--log-path", str(tmp_path / "log")]
-    with (
-        (tmp_path / "olah.out").open("wb") as out,
-        subprocess.Popen(command, stdout=out, stderr=out, cwd=tmp_path) as server,
-    ):
-        try:
-            wait_for(url)
-            origin = HubOrigin(repository="some/model", revision=commit, paths=("m.gguf",))
-            yield url, artifact_of({"m.gguf": LARGE}, hub=origin)
-        finally:
-            server.terminate()
-
-
-def lfs_repository(folder: Path, name: str, body: bytes) -> str:
-    """Make a git repository that holds a file the way large files lie on a hub, and give its commit."""
-    digest = hashlib.sha256(body).hexdigest()
-    blob = folder / ".git" / "lfs" / "objects" / digest[:2] / digest[2:4] / digest
-    git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@t.invalid"]
-    folder.mkdir(parents=True)
-    subprocess.run([*git, "init", "--quiet", "--initial-branch=main"], check=True)
-    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize {len(body)}\n"
-    (folder / name).write_text(pointer, encoding="utf-8")
-    subprocess.run([*git, "add", name], check=True)
-    subprocess.run([*git, "commit", "--quiet", "--message", "model"], check=True)
-    blob.parent.mkdir(parents=True)
-    blob.write_bytes(body)
-    return subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
-
-
-def wait_for(url: str) -> None:
-    """Wait until a server answers."""
-    end = time.monotonic() + 60
-    while not http_answers(url, 1).reachable:
-        assert time.monotonic() < end, f"nothing answers at {url}"
-
-
-@pytest.mark.index
-def test_a_real_mirror_serves_a_pinned_file(olah: tuple[str, Artifact], tmp_path: Path) -> None:
-    """From an offline mirror server comes the whole file, for the pinned commit."""
-    url, artifact = olah
-    source = Hub({**os.environ, "HF_ENDPOINT": url, "NO_PROXY": "127.0.0.1"})
-    assert source.reach(5).reachable
-    (path,) = source.fetch(artifact, tmp_path / "staging", Listener())
-    assert path.read_bytes() == LARGE
-
-
-@pytest.mark.index
-def test_a_real_mirror_that_ignores_ranges_still_gives_the_right_file(
-    olah: tuple[str, Artifact], tmp_path: Path
-) -> None:
-    """Going on from a beginning, a server that sends everything again does not spoil the file."""
-    url, artifact = olah
-    source = Hub({**os.environ, "HF_ENDPOINT": url, "NO_PROXY": "127.0.0.1"})
-    with pytest.raises(KeyboardInterrupt):
-        source.fetch(artifact, tmp_path / "staging", Listener(lambda progress: progress.done_bytes > 0))
-    (path,) = source.fetch(artifact, tmp_path / "staging", Listener())
-    assert path.read_bytes() == LARGE
-
-
-@pytest.mark.index
-def test_a_real_mirror_says_what_it_does_not_have(olah: tuple[str, Artifact], tmp_path: Path) -> None:
-    """A file that is not in the repository is NotFound."""
-    url, artifact = olah
-    assert artifact.hub is not None
-    other = msgspec.structs.replace(artifact, hub=msgspec.structs.replace(artifact.hub, paths=("other.gguf",)))
-    with pytest.raises(NotFound):
-        Hub({**os.environ, "HF_ENDPOINT": url, "NO_PROXY": "127.0.0.1"}).fetch(other, tmp_path / "staging", Listener())

@@ -11,8 +11,9 @@ import pytest
 from deploy.catalog.model import Artifact
 from deploy.errors import IntegrityError, NotFound, Unreachable
 from deploy.sources.base import NoOffer, Progress
+from deploy.sources.ranges import TRIES
 from deploy.sources.rate import limited
-from deploy.sources.web import TRIES, Mirror
+from deploy.sources.web import Mirror
 from tests.deploy.sources.kit import Listener, Quiet, artifact_of, served
 
 BODY = bytes(range(256)) * 8192

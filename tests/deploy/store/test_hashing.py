@@ -9,9 +9,10 @@ import pytest
 
 from deploy.errors import IntegrityError
 from deploy.sources.base import Progress, Report
+from deploy.sources.seen import Follower, Seen, identity
 from deploy.store import hashing
-from deploy.store.files import identity, sha256_of
-from deploy.store.hashing import Follower, Seen, side_by_side
+from deploy.store.files import sha256_of
+from deploy.store.hashing import side_by_side
 from deploy.store.store import Store
 from tests.deploy.store.kit import KEY, ONE, check, description, loaded, pins, quiet, sha256, stage
 

@@ -83,11 +83,12 @@ def test_two_models_share_a_file(store: Store) -> None:
 
 
 def test_another_version_takes_the_place_of_the_first(store: Store) -> None:
-    """After a new install of the same id the old bytes are gone."""
+    """After a new install of the same id the new bytes load; the old ones are kept, and no rubbish."""
     install(store, ONE)
     install(store, TWO)
     assert loaded(store) == TWO
-    assert len(list((store.root / "blobs" / "sha256").iterdir())) == 1
+    assert [record.hashes for record in store.former(KEY)] == [(sha256(ONE["tiny.gguf"]),)]
+    assert store.staged_bytes() == 0
 
 
 def test_an_unpinned_file_is_pinned_by_its_first_use(store: Store) -> None:

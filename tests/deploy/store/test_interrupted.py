@@ -105,7 +105,8 @@ def assert_whole(store: Store) -> None:
     assert loaded(store) == NEW
     store.clear_staging()
     assert store.staged_bytes() == 0
-    assert len(list((store.root / "blobs" / "sha256").iterdir())) == 3
+    assert len(list((store.root / "blobs" / "sha256").iterdir())) == 4
+    assert [record.serial for record in store.former(KEY)] == [1]
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -214,6 +215,8 @@ def test_kill_at_random_points_leaves_old_or_new(tmp_path: Path) -> None:
     assert EVEN in seen
     assert ODD in seen
     install(store, ONE)
+    for record in store.former(KEY):
+        store.forget(KEY, record.serial)
     store.clear_staging()
     assert loaded(store) == ONE
     assert list(snapshot(store.root)) == [

@@ -9,7 +9,8 @@ import pytest
 
 from deploy.errors import Incomplete, IntegrityError, LandfastError, NotFound, NotWritable
 from deploy.sources.base import Progress
-from deploy.store.records import Installed, encode, identity_of
+from deploy.sources.seen import identity_of
+from deploy.store.records import Installed, encode
 from deploy.store.store import Store
 from tests.deploy.store.kit import KEY, ONE, OTHER, TWO, install, loaded, quiet, sha256, snapshot, stage
 

@@ -1,0 +1,68 @@
+"""The command line of whole hosts: bring one to a wanted state, and show an auditor what it is."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import typer
+
+from deploy.cli_common import AsJson, rendered_by, serve
+from deploy.results import Result
+
+T = TypeVar("T")
+
+
+def apply(
+    site: Annotated[str, typer.Argument(metavar="SITE", help="A site file, such as /etc/landfast/landfast.toml.")],
+    *,
+    check: Annotated[bool, typer.Option("--check", help="Only look; exit code 10 says that it would change.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show each change line by line.")] = False,
+    locked: Annotated[
+        bool, typer.Option("--locked", help="Take the models that the lock file pins, and never change it.")
+    ] = False,
+    lock: Annotated[
+        str | None, typer.Option("--lock", help="The lock file, if not beside the site file.", metavar="FILE")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring this host to the state that a site file wants; a second time nothing is left to change."""
+    from deploy.provision.apply import ApplyData, ApplyRequest
+    from deploy.provision.apply import apply as command
+
+    request = ApplyRequest(site=site, check=check, locked=locked, lock=lock)
+
+    def renderer(render: Any) -> Callable[[ApplyData], None]:
+        return lambda data: render.applied(data, diff=diff)
+
+    _serve("apply", as_json, lambda world: command(world, request), renderer, offline=check and locked)
+
+
+def evidence(
+    out: Annotated[str, typer.Argument(metavar="OUT", help="A new folder.")],
+    *,
+    audit: Annotated[
+        str | None,
+        typer.Option("--audit", help="Put in this audit report; else the newest one, or one made now.", metavar="FILE"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put what an auditor asks for into one signed folder, to be checked without Landfast."""
+    from deploy.provision.evidence import EvidenceRequest
+    from deploy.provision.evidence import evidence as command
+
+    request = EvidenceRequest(out=out, audit=audit)
+    _serve(
+        "evidence", as_json, lambda world: command(world, request), lambda render: render.evidence_made, offline=True
+    )
+
+
+def _serve(
+    name: str,
+    as_json: bool,  # noqa: FBT001 - passed on from an option
+    work: Callable[[Any], Result[T]],
+    renderer: Callable[[Any], Callable[[T], None]],
+    *,
+    offline: bool,
+) -> NoReturn:
+    from deploy.edge import Setting
+
+    serve(name, as_json, work, rendered_by("deploy.render_provision", renderer), Setting(offline=offline))

@@ -1,0 +1,157 @@
+"""Answers that follow a JSON Schema: the schema is bounded before the engine sees it, the answer checked after."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from deploy.errors import EngineFailed, LandfastError, NotFound, UsageError
+
+SIZE_LIMIT_BYTES: Final = 64 << 10
+DEPTH_LIMIT: Final = 24
+PARTS_LIMIT: Final = 2000
+"""Objects and lists of the schema together."""
+COUNT_LIMIT: Final = 2000
+"""Letters of a text or items of a list that a schema may ask for; the engine's grammar repeats no rule more often."""
+COUNTS_LIMIT: Final = 8000
+"""Of all such numbers together."""
+PATTERN_LIMIT: Final = 200
+NUMBER_LIMIT: Final = 10**15
+COUNTING: Final = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
+BOUNDING: Final = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
+REFERENCE: Final = "$ref"
+HINT: Final = "Use a simpler schema."
+
+
+def read_schema(path: Path) -> str:
+    """Read a schema from a file and bound what it can cost. Raises NotFound and UsageError."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise NotFound(f"The schema {path} cannot be read: {error.strerror}.", hint="Check the path.") from error
+    if len(raw) > SIZE_LIMIT_BYTES:
+        raise UsageError(f"The schema {path.name} has {len(raw):,} bytes; {SIZE_LIMIT_BYTES:,} are allowed.", hint=HINT)
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path.name} is not JSON: {error}.", hint="Name a file with a JSON Schema.") from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{path.name} is not a JSON Schema: it is no object.", hint="Name a file with a JSON Schema.")
+    try:
+        _require_bounded(found)
+        _require_sound(found)
+    except ValueError as error:
+        raise UsageError(f"The schema {path.name} cannot be used: {error}.", hint=HINT) from error
+    return json.dumps(found)
+
+
+def problem_of(answer: str, ended: str, schema: str) -> LandfastError | None:
+    """What is wrong with an answer that should follow a schema; None where it does."""
+    import jsonschema
+
+    if ended in {"length", "context", "cancelled"}:
+        return EngineFailed(
+            f"The answer ended too early ({ended}) and is not whole.", hint="Allow a longer one with --max-tokens."
+        )
+    try:
+        value = json.loads(answer)
+        validator = jsonschema.validators.validator_for(rules := json.loads(schema), jsonschema.Draft202012Validator)
+        fault = jsonschema.exceptions.best_match(validator(rules).iter_errors(value))
+    except (ValueError, RecursionError) as error:
+        return EngineFailed(f"The answer is not JSON: {error}.", hint="Ask again with another --seed.")
+    if fault is None:
+        return None
+    where = fault.json_path.removeprefix("$.") if fault.json_path != "$" else "the whole"
+    return EngineFailed(
+        f"The answer breaks the schema at {where}: {fault.message}.",
+        hint="The engine cannot keep to this rule by itself; ask again with another --seed, or leave the rule out.",
+    )
+
+
+def _require_bounded(schema: dict[str, Any]) -> None:
+    """Raises ValueError where its grammar could become too large, or where it leads elsewhere."""
+    counts = 0
+    for number, (depth, part) in enumerate(_parts(schema), 1):
+        if depth > DEPTH_LIMIT:
+            raise ValueError(f"it is nested more than {DEPTH_LIMIT} deep")
+        if number > PARTS_LIMIT:
+            raise ValueError(f"it has more than {PARTS_LIMIT:,} parts")
+        if isinstance(part, dict):
+            counts += _counted(part)
+            _require_plain(part, schema)
+    if counts > COUNTS_LIMIT:
+        raise ValueError(f"its lengths add up to {counts:,}, more than {COUNTS_LIMIT:,}")
+
+
+def _parts(schema: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any] | list[Any]]]:
+    waiting: list[tuple[int, Any]] = [(1, schema)]
+    while waiting:
+        depth, part = waiting.pop()
+        if isinstance(part, (dict, list)):
+            yield depth, part
+            waiting += [(depth + 1, inner) for inner in (part.values() if isinstance(part, dict) else part)]
+
+
+def _counted(part: dict[str, Any]) -> int:
+    """What the grammar repeats for one part."""
+    asked = [part[name] for name in COUNTING & part.keys() if isinstance(part[name], int)]
+    if max(asked, default=0) > COUNT_LIMIT:
+        raise ValueError(f"it asks for {max(asked):,} letters or items; {COUNT_LIMIT:,} are possible")
+    return max(asked, default=0)
+
+
+def _require_plain(part: dict[str, Any], schema: dict[str, Any]) -> None:
+    pattern = part.get("pattern")
+    if isinstance(pattern, str) and (len(pattern) > PATTERN_LIMIT or _largest_repeat(pattern) > COUNT_LIMIT):
+        raise ValueError("a pattern in it is too long, or repeats too often")
+    for name in BOUNDING & part.keys():
+        if isinstance(part[name], (int, float)) and abs(part[name]) > NUMBER_LIMIT:
+            raise ValueError(f"{name} is {part[name]:g}, beyond {NUMBER_LIMIT:g}")
+    reference = part.get(REFERENCE)
+    if isinstance(reference, str):
+        _require_leads_somewhere(reference, schema)
+
+
+def _largest_repeat(pattern: str) -> int:
+    return max(
+        (int(number) for braces in re.findall(r"{([\d,]*)}", pattern) for number in braces.split(",") if number),
+        default=0,
+    )
+
+
+def _require_leads_somewhere(reference: str, schema: dict[str, Any]) -> None:
+    """Raises ValueError for a reference to another file or host, to nothing, or to one that refers on for ever."""
+    seen: set[str] = set()
+    while True:
+        if reference in seen:
+            raise ValueError(f"the reference {reference!r} leads to itself")
+        seen.add(reference)
+        target = _target(reference, schema)
+        onward = target.get(REFERENCE) if isinstance(target, dict) else None
+        if not isinstance(onward, str):
+            return
+        reference = onward
+
+
+def _target(reference: str, schema: dict[str, Any]) -> Any:
+    if reference != "#" and not reference.startswith("#/"):
+        raise ValueError(f"the reference {reference[:80]!r} leads out of the file")
+    target: Any = schema
+    for step in reference.removeprefix("#").split("/")[1:]:
+        step_name = step.replace("~1", "/").replace("~0", "~")
+        if not isinstance(target, dict) or step_name not in target:
+            raise ValueError(f"the reference {reference[:80]!r} leads nowhere")
+        target = target[step_name]
+    return target
+
+
+def _require_sound(schema: dict[str, Any]) -> None:
+    """Raises ValueError for what is JSON and no JSON Schema."""
+    import jsonschema
+
+    validator = jsonschema.validators.validator_for(schema, jsonschema.Draft202012Validator)
+    try:
+        validator.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise ValueError(f"{error.json_path}: {error.message[:200]}") from error

@@ -1,0 +1,51 @@
+"""Text files that go with a message: read whole, refused where they are no text, and written before the question."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from deploy.conversations import Attachment, fenced
+from deploy.errors import NotFound, UsageError
+
+LIMIT_BYTES: Final = 2_000_000
+"""Larger than the longest context of today's models; a mistake rather than a question."""
+
+
+def read_attachment(name: str) -> Attachment:
+    """Read a text file. Raises NotFound, and UsageError where it is too large or no text."""
+    path = Path(name).expanduser()
+    if not path.exists():
+        raise NotFound(f"There is no file {name}.", hint="Check the path.")
+    if not path.is_file():
+        raise UsageError(f"{name} is no file.", hint="Attach one file after the other.")
+    try:
+        with path.open("rb") as file:
+            raw = file.read(LIMIT_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{name} cannot be read: {os.strerror(error.errno or 0)}.", hint="Check its mode.") from error
+    return Attachment(path.name, as_text(raw, name))
+
+
+def as_text(raw: bytes, name: str) -> str:
+    """The text in these bytes. Raises UsageError."""
+    if len(raw) > LIMIT_BYTES:
+        raise UsageError(
+            f"{name} has more than {LIMIT_BYTES / 1e6:g} MB of text.",
+            hint="Cut out the part that the question is about.",
+        )
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{name} is no UTF-8 text.", hint="Convert it to a text file first.") from error
+    if "\0" in text:
+        raise UsageError(f"{name} is a binary file.", hint="Convert it to a text file first.")
+    if not text.strip():
+        raise UsageError(f"{name} is empty.", hint="Choose another file.")
+    return text
+
+
+def with_attachments(text: str, attachments: Sequence[Attachment]) -> str:
+    """What the model reads: the files, each under its name, and the question after them."""
+    files = [f"File {attached.name}:\n\n{fenced(attached.text)}" for attached in attachments]
+    return "\n\n".join([*files, text] if text else files)

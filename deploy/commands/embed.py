@@ -1,0 +1,78 @@
+"""`landfast embed`: texts to vectors, for searching and comparing."""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from deploy.commands.context import Context
+from deploy.commands.session import open_model
+from deploy.engine.protocol import Embedded, SealReport
+from deploy.errors import UsageError
+from deploy.fit.fit import Workload
+from deploy.results import Result, warning
+
+BATCH_TEXTS: Final = 32
+"""So many go to the engine at once: results come as they are made, and a frame stays small."""
+
+
+class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """Texts, and the model that reads them."""
+
+    texts: tuple[str, ...]
+    model: str | None = None
+    workload: Workload = Workload()
+
+
+class EmbedData(msgspec.Struct, frozen=True, kw_only=True):
+    """One vector of length 1 for each text, in their order."""
+
+    model: str
+    vectors: tuple[tuple[float, ...], ...]
+    count: int
+    dimensions: int
+    tokens: int
+    pooling: str
+    """mean, cls or last: how the vectors of a text's tokens became one."""
+    made_for_it: bool
+    """Whether the model was made for this; else the mean was taken, which tells less."""
+    sealed: bool
+    seal: SealReport
+
+
+def embed(context: Context, request: EmbedRequest, on_made: Callable[[Embedded], None]) -> Result[EmbedData]:
+    """Make vectors; `on_made` gets each batch as it comes. Raises what `open_model` and the engine raise."""
+    _require_texts(request.texts)
+    opened = open_model(context, request.model, request.workload)
+    batches: list[Embedded] = []
+    try:
+        for start in range(0, len(request.texts), BATCH_TEXTS):
+            batches.append(opened.session.embed(request.texts[start : start + BATCH_TEXTS]))
+            on_made(batches[-1])
+    finally:
+        opened.session.close()
+    vectors = tuple(vector for batch in batches for vector in batch.vectors)
+    data = EmbedData(
+        model=opened.plan.id,
+        vectors=vectors,
+        count=len(vectors),
+        dimensions=len(vectors[0]),
+        tokens=sum(batch.tokens for batch in batches),
+        pooling=batches[0].pooling,
+        made_for_it=batches[0].made_for_it,
+        sealed=opened.session.ready.sealed,
+        seal=opened.session.ready.seal,
+    )
+    doubts = () if data.made_for_it else (_DOUBT.format(opened.plan.id),)
+    return Result(command="embed", data=data, messages=tuple(map(warning, (*opened.warnings, *doubts))))
+
+
+_DOUBT: Final = "{} was not made for vectors: the mean over each text's tokens was taken. Compare with care."
+
+
+def _require_texts(texts: tuple[str, ...]) -> None:
+    if not texts:
+        raise UsageError("There is no text.", hint='Give some: `landfast embed "..."`, or pipe in one on each line.')
+    empty = next((number for number, text in enumerate(texts, 1) if not text.strip()), None)
+    if empty is not None:
+        raise UsageError(f"Text {empty} is empty.", hint="Leave empty lines out.")

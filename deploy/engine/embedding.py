@@ -1,0 +1,86 @@
+"""Texts to vectors, in a context of their own beside the one that answers. For the engine process alone."""
+
+import math
+from typing import Any, Final
+
+import llama_cpp.llama_cpp as native
+
+from deploy.engine.adapters import Adapters
+from deploy.engine.native import Log, Refusal, StopFlag, context_params
+from deploy.engine.protocol import Embedded, LoadPlan
+from deploy.engine.vocabulary import Vocabulary
+
+POOLINGS: Final = {
+    native.LLAMA_POOLING_TYPE_MEAN: "mean",
+    native.LLAMA_POOLING_TYPE_CLS: "cls",
+    native.LLAMA_POOLING_TYPE_LAST: "last",
+}
+LONGEST_TOKENS: Final = 8192
+"""A text is read in one step, and what a step takes of memory grows with it."""
+
+
+class Embedder:
+    """Makes vectors with a loaded model."""
+
+    def __init__(self, log: Log, model: Any, plan: LoadPlan, adapters: Adapters, stop: StopFlag) -> None:
+        """Make a context for it, pooled as the model says, or by the mean where it says nothing. Raises Refusal."""
+        self._stop = stop
+        params = context_params(plan, stop)
+        self._room = min(plan.context_tokens, LONGEST_TOKENS)
+        params.n_ctx = params.n_batch = params.n_ubatch = params.n_outputs_max = self._room
+        params.embeddings = True
+        self._pointer = native.llama_init_from_model(model, params)
+        self._made_for_it = bool(self._pointer) and native.llama_pooling_type(self._pointer) in POOLINGS
+        if self._pointer and native.llama_pooling_type(self._pointer) == native.LLAMA_POOLING_TYPE_NONE:
+            native.llama_free(self._pointer)
+            params.pooling_type = native.LLAMA_POOLING_TYPE_MEAN
+            self._pointer = native.llama_init_from_model(model, params)
+        if not self._pointer:
+            raise Refusal(f"The engine makes no vectors with this model: {log.cause()}.", "Choose another model.")
+        self._pooling = POOLINGS.get(native.llama_pooling_type(self._pointer))
+        if self._pooling is None:
+            self.close()
+            raise Refusal("This model ranks texts; it makes no vectors.", "Choose a model for embeddings.")
+        adapters.lay_over(self._pointer)
+        self._width = int(native.llama_model_n_embd(model))
+
+    def close(self) -> None:
+        """Give it back."""
+        native.llama_free(self._pointer)
+
+    def embed(self, texts: tuple[str, ...], vocabulary: Vocabulary) -> Embedded:
+        """One vector of length 1 for each text. Raises Refusal."""
+        read = [vocabulary.tokenize(text, add_special=True, parse_special=False) for text in texts]
+        for number, tokens in enumerate(read, 1):
+            if not 0 < len(tokens) <= self._room:
+                raise Refusal(
+                    f"Text {number} has {len(tokens):,} tokens; from 1 to {self._room:,} can be made a vector.",
+                    "Cut it into pieces, or ask for a longer --context.",
+                )
+        return Embedded(
+            vectors=tuple(self._vector(tokens) for tokens in read),
+            tokens=sum(map(len, read)),
+            pooling=self._pooling or "",
+            made_for_it=self._made_for_it,
+        )
+
+    def _vector(self, tokens: list[int]) -> tuple[float, ...]:
+        memory = native.llama_get_memory(self._pointer)
+        if memory:
+            native.llama_memory_clear(memory, True)  # noqa: FBT003 - a C call
+        held = (native.llama_token * len(tokens))(*tokens)  # the batch only points to it
+        status = native.llama_decode(self._pointer, native.llama_batch_get_one(held, len(tokens)))
+        if status != 0:
+            why = "It was stopped." if self._stop.raised else f"The engine could not read a text (status {status})."
+            raise Refusal(why)
+        raw = native.llama_get_embeddings_seq(self._pointer, 0)
+        if not raw:
+            raise Refusal("The engine gave no vector.", "Choose another model.")
+        return _normalised(raw[: self._width])
+
+
+def _normalised(vector: list[float]) -> tuple[float, ...]:
+    length = math.sqrt(math.fsum(value * value for value in vector))
+    if not math.isfinite(length) or length == 0:
+        raise Refusal("The engine gave a vector without a direction.", "Choose another model.")
+    return tuple(value / length for value in vector)

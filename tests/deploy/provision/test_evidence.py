@@ -1,0 +1,290 @@
+"""The evidence folder is checked by openssl and sha256sum alone, and no byte of it can be changed unseen."""
+
+import dataclasses
+import datetime as dt
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from deploy.catalog.loader import load
+from deploy.catalog.model import Model
+from deploy.commands.context import Context
+from deploy.commands.install import InstallRequest, install
+from deploy.engine.protocol import SealReport
+from deploy.errors import IntegrityError, UsageError
+from deploy.keys import public_key_pem, sign_dsse, signing_key
+from deploy.policy.policy import NO_POLICY
+from deploy.provision import bom
+from deploy.provision.evidence import EvidenceData, EvidenceRequest, evidence
+from deploy.store.records import Installed, StoredFile, now
+from tests.deploy.provision.kit import host
+from tests.support.cli import Landfast
+
+NOON: Final = dt.datetime(2025, 6, 1, 12, tzinfo=dt.UTC)
+CODE: Final = re.compile(r"^    (.*)$", re.MULTILINE)
+SCHEMAS: Final = {"1.6": SchemaVersion.V1_6, "1.7": SchemaVersion.V1_7}
+EVERY: Final = {
+    *("README.txt", "SHA256SUMS", "SHA256SUMS.sig", "audit.json", "journal.json", "machine.json", "models.json"),
+    *("models-1.6.cdx.json", "models-1.7.cdx.json", "software-1.6.cdx.json", "software-1.7.cdx.json"),
+    *("policy-1.toml", "policy.json", "signing.pub", "version.json"),
+}
+
+
+def report(context: Context, *, holds: bool = True) -> str:
+    """An audit report of this host's key, as short as one can be."""
+    findings: dict[str, Any] = {
+        "holds": holds,
+        "landfast": "0",
+        "engine": "test",
+        "made_at": "2025-06-01T11:00:00+00:00",
+        "kernel": "Testix",
+        "as_root": False,
+        "seal": msgspec.to_builtins(SealReport(level="full")),
+        "calls_allowed": [],
+        "outside": [],
+        "working": [],
+    }
+    statement = {"_type": "x", "subject": [], "predicateType": "y", "predicate": findings}
+    kind = "application/vnd.in-toto+json"
+    envelope = sign_dsse(signing_key(context.paths), kind, json.dumps(statement).encode())
+    path = context.paths.state / "audits" / "audit-20250601T110000Z.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(envelope), indent=1) + b"\n")
+    return str(path)
+
+
+def furnished(home: Path) -> Context:
+    """A host with two models, a policy and an audit report."""
+    context = host(home)
+    for name in ("one:Q4_0", "two:Q4_0"):
+        install(context, InstallRequest(model=name))
+    report(context)
+    rules = home / "config" / "policy.toml"
+    rules.write_text('[allow]\nlicence = ["Apache-2.0"]\n')
+    return dataclasses.replace(context, policy=NO_POLICY.with_file(rules))
+
+
+def made(context: Context, out: Path) -> EvidenceData:
+    """Make the folder."""
+    data = evidence(context, EvidenceRequest(out=str(out)), lambda: NOON).data
+    assert data is not None
+    return data
+
+
+def checks(folder: Path) -> list[str]:
+    """The commands that the page in the folder tells an auditor to run."""
+    lines = CODE.findall((folder / "README.txt").read_text("utf-8"))
+    return [line for line in lines if line.startswith(("openssl pkeyutl", "sha256sum", "test "))][:3]
+
+
+def passes(folder: Path, commands: list[str]) -> bool:
+    """Whether all of them succeed; nothing of Landfast is run."""
+    assert len(commands) == 3
+    path = {"PATH": "/usr/bin:/bin"}
+    return all(
+        subprocess.run(["/bin/sh", "-c", line], cwd=folder, env=path, capture_output=True, check=False).returncode == 0
+        for line in commands
+    )
+
+
+@pytest.fixture(autouse=True)
+def _tools() -> None:
+    """What every auditor has."""
+    for tool in ("openssl", "sha256sum"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"needs {tool}")
+
+
+def test_the_folder_holds_everything_and_is_checked_without_landfast(tmp_path: Path) -> None:
+    """By the commands that stand in it."""
+    data = made(furnished(tmp_path / "home"), tmp_path / "evidence")
+    assert set(data.files) == {path.name for path in (tmp_path / "evidence").iterdir()} == EVERY
+    assert data.models == ("one:Q4_0", "two:Q4_0")
+    assert passes(tmp_path / "evidence", checks(tmp_path / "evidence"))
+
+
+@pytest.mark.parametrize("name", sorted(EVERY))
+def test_a_changed_byte_is_found_in_every_file(tmp_path: Path, name: str) -> None:
+    """At the start, in the middle and at the end; in the signature everywhere."""
+    folder = tmp_path / "evidence"
+    made(furnished(tmp_path / "home"), folder)
+    commands, whole = checks(folder), (folder / name).read_bytes()
+    places = range(len(whole)) if name == "SHA256SUMS.sig" else {0, len(whole) // 3, len(whole) // 2, len(whole) - 1}
+    for at in places:
+        for bit in (1, 128):
+            changed = bytearray(whole)
+            changed[at] ^= bit
+            (folder / name).write_bytes(changed)
+            assert not passes(folder, commands), (at, bit)
+    (folder / name).write_bytes(whole)
+    assert passes(folder, commands)
+
+
+def test_a_file_more_or_less_is_found(tmp_path: Path) -> None:
+    """Nothing can be slipped in beside what was signed."""
+    folder = tmp_path / "evidence"
+    made(furnished(tmp_path / "home"), folder)
+    commands = checks(folder)
+    (folder / ".extra").touch()
+    assert not passes(folder, commands)
+    (folder / ".extra").unlink()
+    (folder / "policy-1.toml").unlink()
+    assert not passes(folder, commands)
+
+
+def test_the_audit_report_in_it_is_checked_by_the_page_too(tmp_path: Path) -> None:
+    """All commands of the page, as they stand there, in one shell."""
+    folder = tmp_path / "evidence"
+    data = made(furnished(tmp_path / "home"), folder)
+    script = (folder / "README.txt").read_text("utf-8").partition("signed by itself")[2].partition("The journal")[0]
+    done = subprocess.run(
+        ["/bin/sh", "-ec", "\n".join(CODE.findall(script))], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "Signature Verified Successfully")
+    assert data.audit_made_at == "2025-06-01T11:00:00+00:00"
+
+
+def test_the_fingerprint_on_the_page_is_that_of_the_key(tmp_path: Path) -> None:
+    """By the command on the page."""
+    folder = tmp_path / "evidence"
+    data = made(furnished(tmp_path / "home"), folder)
+    line = next(line for line in CODE.findall((folder / "README.txt").read_text()) if "tail -c 32" in line)
+    done = subprocess.run(["/bin/sh", "-c", line], cwd=folder, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[0] == data.signed_by
+    assert data.signed_by in (folder / "README.txt").read_text()
+
+
+@pytest.mark.parametrize("version", bom.VERSIONS)
+@pytest.mark.parametrize("kind", ["models", "software"])
+def test_the_bills_of_materials_are_valid_strictly(tmp_path: Path, kind: str, version: str) -> None:
+    """And the validator is one: it refuses a key that the format has not."""
+    made(furnished(tmp_path / "home"), tmp_path / "evidence")
+    text = (tmp_path / "evidence" / f"{kind}-{version}.cdx.json").read_text("utf-8")
+    validator = JsonStrictValidator(SCHEMAS[version])
+    assert validator.validate_str(text) is None
+    spoilt = json.loads(text)
+    spoilt["components"][0]["bogus"] = 1
+    assert validator.validate_str(json.dumps(spoilt)) is not None
+
+
+@pytest.mark.parametrize("version", bom.VERSIONS)
+def test_every_model_of_the_catalogue_can_stand_in_a_bill_of_materials(version: str) -> None:
+    """With its licence, whichever it is, and its publisher."""
+    entries = [(installed(model), (model, model.artifacts[0])) for model in load().models if model.artifacts]
+    found = bom.of_models(version, NOON.isoformat(), entries)
+    assert JsonStrictValidator(SCHEMAS[version]).validate_str(json.dumps(found)) is None
+    card = next(c for c in found["components"] if c["name"].startswith("qwen3-8b:"))
+    assert card["supplier"] == {"name": "Qwen"} or "Alibaba" in card["supplier"]["name"]
+    assert card["licenses"] == [{"expression": "Apache-2.0"}]
+    assert card["modelCard"]["modelParameters"]["modelArchitecture"] == "qwen3"
+
+
+def installed(model: Model) -> Installed:
+    """A record as an install of the model's first form would have written."""
+    form = model.artifacts[0]
+    files = tuple(
+        StoredFile(name=file.name, sha256=f"{n:064x}", size_bytes=file.size_bytes, pinned="first-use")
+        for n, file in enumerate(form.files)
+    )
+    return Installed(
+        id=f"{model.id}:{form.quant}",
+        model_id=model.id,
+        name=model.name,
+        quant=form.quant,
+        publisher=form.publisher,
+        architecture=model.architecture,
+        licence=model.licence.id,
+        source="the test",
+        files=files,
+        installed_at=now(),
+        verified_at=now(),
+    )
+
+
+def test_two_folders_of_one_host_are_the_same(tmp_path: Path) -> None:
+    """At the same time, byte for byte: order and serial numbers come from the contents."""
+    context = furnished(tmp_path / "home")
+    made(context, tmp_path / "a")
+    made(context, tmp_path / "b")
+    assert {p.name: p.read_bytes() for p in (tmp_path / "a").iterdir()} == {
+        p.name: p.read_bytes() for p in (tmp_path / "b").iterdir()
+    }
+
+
+def test_the_models_stand_in_it_with_hashes_licence_and_publisher(tmp_path: Path) -> None:
+    """And with who promised the hashes."""
+    context = furnished(tmp_path / "home")
+    made(context, tmp_path / "evidence")
+    one = json.loads((tmp_path / "evidence" / "models.json").read_bytes())[0]
+    assert one["installed"]["files"][0]["sha256"] == context.store.installed()[0].files[0].sha256
+    assert one["installed"]["files"][0]["pinned"] == "catalogue"
+    assert (one["catalogued"]["publisher"], one["catalogued"]["licence"]["id"]) == ("Testers", "Apache-2.0")
+    assert (tmp_path / "evidence" / "policy-1.toml").read_text().startswith("[allow]")
+
+
+def test_there_is_no_evidence_of_a_damaged_model(tmp_path: Path) -> None:
+    """Nothing is written."""
+    context = furnished(tmp_path / "home")
+    blob = next((context.paths.store / "blobs" / "sha256").iterdir())
+    blob.chmod(0o644)
+    blob.write_bytes(b"!" + blob.read_bytes()[1:])
+    with pytest.raises(IntegrityError, match="no evidence of damaged models"):
+        made(context, tmp_path / "evidence")
+    assert not (tmp_path / "evidence").exists()
+
+
+def test_nothing_is_written_over(tmp_path: Path) -> None:
+    """Not even an empty folder."""
+    (tmp_path / "evidence").mkdir()
+    with pytest.raises(UsageError, match="is there already"):
+        made(furnished(tmp_path / "home"), tmp_path / "evidence")
+
+
+def test_a_report_that_was_altered_is_refused(tmp_path: Path) -> None:
+    """It would be the auditor who finds it."""
+    context = furnished(tmp_path / "home")
+    path = Path(report(context))
+    path.write_text(path.read_text().replace('"sig": "', '"sig": "AAAA'))
+    with pytest.raises(IntegrityError):
+        made(context, tmp_path / "evidence")
+
+
+def test_a_seal_that_does_not_hold_is_told(tmp_path: Path) -> None:
+    """The report is evidence too."""
+    context = furnished(tmp_path / "home")
+    report(context, holds=False)
+    result = evidence(context, EvidenceRequest(out=str(tmp_path / "evidence")), lambda: NOON)
+    assert "does not hold" in result.messages[0].text
+
+
+@pytest.mark.engine
+def test_the_real_thing_from_the_command_line(own_copy: Landfast, tmp_path: Path) -> None:
+    """A real model and a real audit, made for it; what is not covered is printed and in the folder."""
+    folder = tmp_path / "evidence"
+    envelope = own_copy.json("evidence", str(folder), schema="evidence")
+    assert passes(folder, checks(folder))
+    page = (folder / "README.txt").read_text("utf-8")
+    assert all(sentence in page for sentence in envelope["data"]["not_covered"])
+    assert envelope["data"]["audit_made_at"] is not None
+    for kind in ("models", "software"):
+        for version, schema in SCHEMAS.items():
+            text = (folder / f"{kind}-{version}.cdx.json").read_text("utf-8")
+            assert JsonStrictValidator(schema).validate_str(text) is None
+    said = own_copy("evidence", str(tmp_path / "again")).stdout
+    assert all(sentence in said for sentence in envelope["data"]["not_covered"])
+
+
+def test_the_key_in_the_folder_is_the_hosts(tmp_path: Path) -> None:
+    """As `landfast keys export` prints it."""
+    context = furnished(tmp_path / "home")
+    made(context, tmp_path / "evidence")
+    pem = public_key_pem(signing_key(context.paths).public_key())
+    assert (tmp_path / "evidence" / "signing.pub").read_bytes() == pem

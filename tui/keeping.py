@@ -1,0 +1,88 @@
+"""Saves conversations beside the UI, one after the other, so that nothing waits for a disk."""
+
+import threading
+from collections.abc import Callable
+
+import msgspec
+
+from deploy.commands.context import Context
+from deploy.commands.conversations import forbidden, keep, shelf
+from deploy.conversations import Summary, Talk
+from deploy.results import Problem
+from tui.jobs import Job
+from tui.talk import LiveTalk
+
+
+class Keeper:
+    """The saved conversations, as the chat uses them. What it tells, it tells from a thread."""
+
+    def __init__(self, context: Context) -> None:
+        """Look at nothing yet."""
+        self._context = context
+        self._writing = threading.Lock()
+        self._last: Job[int] | None = None
+
+    @property
+    def forbidden(self) -> str:
+        """Why nothing may be saved; empty where the policy allows it."""
+        return forbidden(self._context)
+
+    def save(self, talk: LiveTalk, tell: Callable[[int | Problem], None]) -> None:
+        """Save it as it is at this moment."""
+        frozen = talk.frozen()
+
+        def work(context: Context) -> int:
+            with self._writing:
+                if talk.kept:  # it may have been taken back meanwhile
+                    talk.id = keep(context, msgspec.structs.replace(frozen, id=talk.id))
+                return talk.id or 0
+
+        self._last = Job(self._context, work, on_end=tell)
+        self._last.start()
+
+    def listed(self, words: str, tell: Callable[[tuple[Summary, ...] | Problem], None]) -> None:
+        """All saved conversations, or those in which the words occur."""
+        Job(self._context, lambda context: _listed(context, words), on_end=tell).start()
+
+    def get(self, number: int, tell: Callable[[Talk | Problem], None]) -> None:
+        """One of them, whole."""
+        Job(self._context, lambda context: shelf(context).get(number), on_end=tell).start()
+
+    def delete(self, number: int, tell: Callable[[int | Problem], None]) -> None:
+        """Take one away."""
+
+        def work(context: Context) -> int:
+            with self._writing:
+                shelf(context).delete(number)
+                return number
+
+        Job(self._context, work, on_end=tell).start()
+
+    def forget(self, talk: LiveTalk, tell: Callable[[int | Problem], None]) -> None:
+        """Delete what was saved of a conversation that is open, also what is being saved just now."""
+        talk.kept = False
+
+        def work(context: Context) -> int:
+            with self._writing:
+                number, talk.id = talk.id, None
+                if number is not None:
+                    shelf(context).delete(number)
+                return number or 0
+
+        self._last = Job(self._context, work, on_end=tell)
+        self._last.start()
+
+    def join(self, limit_s: float) -> None:
+        """Wait a little for what is being written."""
+        if self._last is not None:
+            self._last.join(limit_s)
+
+
+def _listed(context: Context, words: str) -> tuple[Summary, ...]:
+    saved = shelf(context)
+    all_of_them = saved.summaries()
+    wanted = words.casefold().split()
+    if not wanted:
+        return all_of_them
+    hits = {found.id for found in saved.search(wanted)}
+    return tuple(one for one in all_of_them if one.id in hits or all(word in one.title.casefold() for word in wanted))

@@ -1,0 +1,41 @@
+"""One line of text, asked for."""
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from tui.keymap import bind, over_a_place
+from tui.widgets.hints import Hints
+
+
+class AskScreen(ModalScreen[str | None]):
+    """A question with a field; Enter answers, Escape does not."""
+
+    AUTO_FOCUS = "#ask-field"
+    HELP: ClassVar[str] = "Enter takes what is written; Escape leaves without it."
+    BINDINGS: ClassVar[list[BindingType]] = [bind("ask.leave", "dismiss"), *over_a_place()]
+
+    def __init__(self, title: str, question: str, placeholder: str, twin: str) -> None:
+        """Ask this; `twin` is the command that does the same."""
+        super().__init__()
+        self._title = title
+        self._question = question
+        self._placeholder = placeholder
+        self.twin = twin
+
+    def compose(self) -> ComposeResult:
+        """Lay out the box."""
+        with Vertical(id="ask-box") as box:
+            box.border_title = self._title
+            yield Static(self._question, markup=False)
+            yield Input(placeholder=self._placeholder, id="ask-field", compact=True)
+        yield Hints()
+
+    @on(Input.Submitted)
+    def _answered(self, event: Input.Submitted) -> None:
+        self.dismiss(event.value.strip() or None)

@@ -1,0 +1,137 @@
+"""Conversations as wholes: keep, list, open, export; and what holds for the next message: files and settings."""
+
+from deploy.commands.conversations import write, written_as
+from deploy.conversations import Summary, Talk
+from deploy.results import Problem
+from tui.jobs import Job
+from tui.screens.asking import AskingScreen
+from tui.screens.chat_base import ChatBase
+from tui.screens.confirm import ConfirmScreen
+from tui.screens.files import AttachScreen, ExportScreen
+from tui.screens.talks import Entry, TalksScreen
+from tui.talk import Asking, thawed
+from tui.text import harmless
+from tui.widgets.files import Carried
+
+
+class ChatTalks(ChatBase):
+    """The actions of conversations."""
+
+    def action_keep(self) -> None:
+        """Save this conversation from now on, or delete what was saved of it."""
+        if self.talk.kept:
+            question = "Delete what was saved of this conversation? It stays here until you leave Landfast."
+            self.app.push_screen(ConfirmScreen(question, "deletes it"), self._unkeep)
+        elif self.keeper.forbidden:
+            self.notify(self.keeper.forbidden, title="Not saved", severity="warning", markup=False)
+        else:
+            self.talk.kept = True
+            if self.talk in self.shelf:
+                self.shelf.remove(self.talk)
+            self.save()
+            self.show_head()
+
+    def _unkeep(self, yes: bool | None) -> None:  # noqa: FBT001 - the toolkit's signature
+        if yes:
+            self.keeper.forget(self.talk, lambda outcome: self.tell(lambda: self._say_if_wrong(outcome, "Not deleted")))
+            self.show_head()
+
+    def save(self) -> None:
+        """Save the conversation on the screen, if it is to be kept and holds something."""
+        talk = self.talk
+        if not talk.kept or not talk.turns:
+            return
+
+        def saved(outcome: int | Problem) -> None:
+            def then() -> None:
+                if isinstance(outcome, Problem):
+                    talk.kept = False
+                    self.show_head()
+                self._say_if_wrong(outcome, "Not saved")
+
+            self.tell(then)
+
+        self.keeper.save(talk, saved)
+
+    def _say_if_wrong(self, outcome: object, title: str) -> None:
+        if isinstance(outcome, Problem):
+            self.notify(f"{outcome.message} {outcome.hint}", title=title, severity="error", markup=False)
+
+    def action_talks(self) -> None:
+        """Show all conversations, and go on with another one."""
+        if not self.require_free():
+            return
+        here = [self.talk] if self.talk.turns and not self.talk.kept else []
+        dialog = TalksScreen(self.keeper, [*here, *self.shelf], self.talk)
+
+        async def chosen(entry: Entry | None) -> None:
+            self.shelf = [talk for talk in self.shelf if talk in dialog.here]
+            self.show_head()
+            if entry is not None:
+                await self._go_on_with(entry)
+
+        self.app.push_screen(dialog, chosen)
+
+    async def _go_on_with(self, entry: Entry) -> None:
+        if isinstance(entry, Summary):
+            if entry.id != self.talk.id:
+                self.keeper.get(entry.id, lambda outcome: self.tell(lambda: self._got(outcome)))
+        elif entry is not self.talk:
+            self.shelf.remove(entry)
+            self.shelve()
+            await self.show_talk(entry)
+
+    async def _got(self, outcome: Talk | Problem) -> None:
+        if isinstance(outcome, Problem):
+            self._say_if_wrong(outcome, "Not opened")
+        elif self.require_free():
+            self.shelve()
+            await self.show_talk(thawed(outcome))
+
+    def action_export(self) -> None:
+        """Write the conversation to a file."""
+        if not self.talk.turns:
+            self.notify("Nothing was said yet.")
+        elif self.keeper.forbidden:
+            self.notify(self.keeper.forbidden, title="Not written", severity="warning", markup=False)
+        else:
+            self.app.push_screen(ExportScreen("conversation.md"), self._export)
+
+    def _export(self, name: str | None) -> None:
+        if name is None:
+            return
+        text = written_as(self.talk.frozen(), "json" if name.endswith(".json") else "markdown")
+
+        def over(outcome: str | Problem) -> None:
+            self.tell(lambda: self._exported(outcome))
+
+        Job(self.app.context, lambda context: str(write(context, text, name)), on_end=over).start()
+
+    def _exported(self, outcome: str | Problem) -> None:
+        if isinstance(outcome, Problem):
+            self._say_if_wrong(outcome, "Not written")
+        else:
+            self.notify(f"Written to {harmless(outcome)}, which you alone can read.", markup=False)
+
+    def action_settings(self, on_system: bool) -> None:  # noqa: FBT001 - the toolkit calls it with what stands in the binding
+        """Say how the model is asked."""
+        opened = self.driver.opened
+        recommended = opened.session.loaded.sampling if opened is not None else None
+        dialog = AskingScreen(self.talk.system, self.driver.asking, recommended, on_system=on_system)
+        self.app.push_screen(dialog, self._asking_set)
+
+    def _asking_set(self, found: tuple[str, Asking] | None) -> None:
+        if found is not None:
+            self.talk.system, self.driver.asking = found
+            self.driver.system = self.talk.system
+            self.save()
+            self.show_head()
+
+    def action_attach(self) -> None:
+        """Attach a text file to the next message."""
+        self.app.push_screen(AttachScreen(), self._attached)
+
+    def _attached(self, carried: Carried | None) -> None:
+        if carried is not None:
+            self.carry(carried)
+        self.action_focus_prompt()
