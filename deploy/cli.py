@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from deploy.cli_bundle import add_to_models, bundle_app, keys_app, size_of
 from deploy.cli_choose import catalog_app, compare, policy_app
@@ -20,17 +21,34 @@ from deploy.results import Result, failure
 T = TypeVar("T")
 Purpose = Literal["chat", "code", "reasoning", "vision", "tools"]
 
+ORDER: Final = (
+    *("select", "install", "run", "chat", "embed", "conversations", "models"),
+    *("profile", "plan", "compare", "catalog", "policy"),
+    *("apply", "evidence", "bundle", "keys", "audit", "journal"),
+    *("calibrate", "doctor", "version"),
+)
+"""The commands as a newcomer meets them: using models, choosing them, looking after hosts, and the tools."""
+
+
+class InOrder(TyperGroup):
+    """Lists its commands as a newcomer meets them, and not groups after everything else."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All commands; the help and its page in docs/ follow this."""
+        return sorted(super().list_commands(ctx), key=ORDER.index)
+
+
 app = typer.Typer(
     name="landfast",
+    cls=InOrder,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Puts an open-weight language model on a machine you own, and keeps it there.",
     epilog="Without a command, in a terminal, the user interface opens.",
 )
-models_app = typer.Typer(help="List, show, verify and remove installed models.", rich_markup_mode=None)
+models_app = typer.Typer(help="List, show, verify, repair and remove installed models.", rich_markup_mode=None)
 app.add_typer(models_app, name="models", invoke_without_command=True)
-add_to_models(models_app)
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(keys_app, name="keys")
 app.add_typer(catalog_app, name="catalog")
@@ -42,10 +60,10 @@ app.command()(apply)
 app.command()(evidence)
 audit_app = typer.Typer(help="Attack the sealed engine here, and sign what happened.", rich_markup_mode=None)
 app.add_typer(audit_app, name="audit", invoke_without_command=True)
-journal_app = typer.Typer(help="Check or hand on the record of what ran.", rich_markup_mode=None)
+journal_app = typer.Typer(help="Check or export the record of what ran.", rich_markup_mode=None)
 app.add_typer(journal_app, name="journal")
 
-ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="Model id, id:QUANT, or a GGUF file.")]
+ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A model id, id:QUANT or a GGUF file.")]
 DEFAULT_SPEED: Final = 6.0
 
 
@@ -53,7 +71,8 @@ DEFAULT_SPEED: Final = 6.0
 def landfast(
     *,
     policy: Annotated[
-        str | None, typer.Option("--policy", help="One more policy file; it can only forbid more.", metavar="FILE")
+        str | None,
+        typer.Option("--policy", help="Add one more policy file, which can only forbid more.", metavar="FILE"),
     ] = None,
     system: Annotated[bool, typer.Option("--system", help="Work on what all users of this host share.")] = False,
 ) -> None:
@@ -62,6 +81,7 @@ def landfast(
         from deploy.paths import SCOPE
 
         os.environ[SCOPE] = "system"
+        os.umask(0o022)  # whatever root's own: everybody on the host reads its policy and enters its folders
     if policy is not None:
         from deploy.policy.policy import VARIABLE
 
@@ -74,7 +94,8 @@ def profile(
     machine: OtherMachine = None,
     listing: Annotated[bool, typer.Option("--list", help="List the machines that --machine knows by name.")] = False,
     disk_rate: Annotated[
-        bool, typer.Option("--disk-rate", help="Time the disk of the store too: some seconds, and a file meanwhile.")
+        bool,
+        typer.Option("--disk-rate", help="Also time the disk of the store; this takes seconds and a temporary file."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -100,9 +121,12 @@ def select(
     min_speed: MinSpeed = DEFAULT_SPEED,
     purpose: Annotated[Purpose, typer.Option("--for", help="What the model is wanted for.")] = "chat",
     language: Annotated[
-        str | None, typer.Option("--language", help="Language it must be made for, such as de.", metavar="CODE")
+        str | None,
+        typer.Option("--language", help="Language that the model must be made for, such as de.", metavar="CODE"),
     ] = None,
-    users: Annotated[int, typer.Option("--users", min=1, help="Conversations in memory; they take turns.")] = 1,
+    users: Annotated[
+        int, typer.Option("--users", min=1, help="Conversations in memory at once, which take turns.")
+    ] = 1,
     machine: OtherMachine = None,
     offline: Offline = False,
     as_json: AsJson = False,
@@ -131,7 +155,7 @@ def plan(
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say what one model would take here, and how fast it would be."""
+    """Say what one model takes here, and how fast it would be."""
     from deploy.commands.plan import plan as command
 
     workload = _workload(context, min_speed)
@@ -148,22 +172,23 @@ def plan(
 @app.command()
 def install(
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="Model id, id:QUANT or a GGUF file; else the best one.")
+        str | None, typer.Argument(metavar="[MODEL]", help="A model id, id:QUANT or a GGUF file; else the best model.")
     ] = None,
     *,
     folder: Annotated[
         str | None,
-        typer.Option("--from", help="Take the files from a bundle, folder, file or web server.", metavar="PLACE"),
+        typer.Option("--from", help="Take the files from this bundle, folder, file or web server.", metavar="PLACE"),
     ] = None,
     max_rate: Annotated[
-        str | None, typer.Option("--max-rate", help="Transfer no more in a second, such as 20MB.", metavar="SIZE")
+        str | None,
+        typer.Option("--max-rate", help="Transfer at most this much a second, such as 20MB.", metavar="SIZE"),
     ] = None,
     context: ContextTokens = DEFAULT_CONTEXT,
     min_speed: MinSpeed = DEFAULT_SPEED,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a model in, every byte verified.
+    """Install a model, every byte verified.
 
     Interrupted, it goes on where it stopped.
     """
@@ -190,7 +215,7 @@ app.command()(embed)
 
 @models_app.callback()
 def models(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """List installed models, or show, verify or remove them."""
+    """List installed models, unless a command about one of them follows."""
     if context.invoked_subcommand is None:
         from deploy.commands.models import list_models
 
@@ -199,7 +224,7 @@ def models(context: typer.Context, *, as_json: AsJson = False) -> None:
 
 @models_app.command("show")
 def models_show(model: ModelArgument, *, as_json: AsJson = False) -> None:
-    """Show one installed model: who made it, under which licence, with which hashes."""
+    """Show one installed model: makers, licence and hashes."""
     from deploy.commands.models import show
 
     _serve("models show", as_json, lambda world: show(world, model), lambda render: render.show)
@@ -207,15 +232,17 @@ def models_show(model: ModelArgument, *, as_json: AsJson = False) -> None:
 
 @models_app.command("verify")
 def models_verify(
-    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Else all of them.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="The model to verify; else all of them.")
+    ] = None,
     *,
-    repair: Annotated[bool, typer.Option("--repair", help="Bring what is damaged anew.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Fetch damaged files again.")] = False,
     place: Annotated[
         str | None, typer.Option("--from", help="Repair from this bundle, folder or web server.", metavar="PLACE")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hash installed files again; a wrong one is set aside and named."""
+    """Hash installed files again, and set damaged ones aside."""
     from deploy.commands.models import VerifyData, verify
     from deploy.commands.upkeep import repair as command
 
@@ -227,7 +254,7 @@ def models_verify(
 
 @models_app.command("remove")
 def models_remove(model: ModelArgument, *, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Take one installed model away."""
+    """Remove one installed model."""
     from deploy.commands.models import RemoveData, removable, remove
     from deploy.edge import confirm
 
@@ -240,14 +267,17 @@ def models_remove(model: ModelArgument, *, yes: Yes = False, as_json: AsJson = F
     _serve("models remove", as_json, work, lambda render: render.remove)
 
 
+add_to_models(models_app)
+
+
 @audit_app.callback()
 def audit(
     context: typer.Context,
     *,
     model: Annotated[
-        str | None, typer.Option("--model", help="Ask this one; else the best installed one.", metavar="MODEL")
+        str | None, typer.Option("--model", help="Ask this model; else the best installed one.", metavar="MODEL")
     ] = None,
-    out: Annotated[str | None, typer.Option("--out", help="Write the report here.", metavar="FILE")] = None,
+    out: Annotated[str | None, typer.Option("--out", help="Write the report to this file.", metavar="FILE")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Attack the sealed engine from inside, look at it from outside, and write a signed report."""
@@ -264,7 +294,7 @@ def audit_verify(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A report of `landfast audit`.")],
     *,
     key: Annotated[
-        str | None, typer.Option("--key", help="The signer's public key; else this machine's.", metavar="FILE")
+        str | None, typer.Option("--key", help="The signer's public key; else the key of this machine.", metavar="FILE")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -279,7 +309,9 @@ def journal_verify(
     *,
     head: Annotated[
         str | None,
-        typer.Option("--head", help="What an earlier check printed: finds lines taken away.", metavar="LINES:SHA256"),
+        typer.Option(
+            "--head", help="What an earlier check printed, to find lines taken away since.", metavar="LINES:SHA256"
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -301,12 +333,13 @@ def journal_export(*, as_json: AsJson = False) -> None:
 def doctor(
     *,
     record: Annotated[
-        str | None, typer.Option("--record", help="Write what the probes read here, nameless.", metavar="FILE")
+        str | None,
+        typer.Option("--record", help="Write what the probes read here to a file, without names.", metavar="FILE"),
     ] = None,
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
-    """Try each thing that must work, and give advice."""
+    """Check each thing that must work, and give advice."""
     from deploy.commands.doctor import doctor as command
     from deploy.commands.machines import record_this
 
@@ -317,7 +350,7 @@ def doctor(
 
 @app.command()
 def version(*, as_json: AsJson = False) -> None:
-    """Tell the versions of all parts."""
+    """Show the versions of all parts."""
     from deploy.commands.version import version_of_all
 
     _serve("version", as_json, version_of_all, lambda render: render.version)

@@ -20,24 +20,30 @@ UNITS: Final = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KIB": 2**1
 DEFAULT_PART: Final = "4GB"
 SMALLEST_PART_BYTES: Final = 10**6
 
+InstalledModel = Annotated[str, typer.Argument(metavar="MODEL", help="The id of an installed model.")]
+
 
 @bundle_app.command("create")
 def bundle_create(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="A new folder.")],
-    models: Annotated[list[str] | None, typer.Argument(metavar="[MODEL]...", help="Else all installed ones.")] = None,
+    out: Annotated[str, typer.Argument(metavar="OUT", help="A folder that is new or empty.")],
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]...", help="Models; else all installed.")
+    ] = None,
     *,
     part_size: Annotated[
-        str, typer.Option("--part-size", help="Largest file: 4GB for FAT32, 100MB for a diode.", metavar="SIZE")
+        str, typer.Option("--part-size", help="Largest file: 4GB for FAT32, 100MB for a data diode.", metavar="SIZE")
     ] = DEFAULT_PART,
-    wheels: Annotated[
-        bool, typer.Option("--wheels", help="Also all that a host needs that has nothing but Python.")
-    ] = False,
+    wheels: Annotated[bool, typer.Option("--wheels", help="Add all that a host needs that has only Python.")] = False,
     policy: Annotated[
-        str | None, typer.Option("--with-policy", help="Rules for what is installed from it.", metavar="FILE")
+        str | None,
+        typer.Option("--with-policy", help="Add a policy for what is installed from the bundle.", metavar="FILE"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put installed models, the catalogue and the licences into one signed folder."""
+    """Put models into one signed folder.
+
+    It holds the catalogue and the licences too.
+    """
     from deploy.commands.bundle import CreateData, CreateRequest, create
 
     def work(world: Any) -> Result[CreateData]:
@@ -51,12 +57,12 @@ def bundle_create(
 
 @bundle_app.command("inspect")
 def bundle_inspect(
-    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="The bundle's folder.")],
+    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="The folder of the bundle.")],
     *,
-    verify: Annotated[bool, typer.Option("--verify", help="Hash every part.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Also hash every part.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a bundle holds, who signed it, and whether it is all there."""
+    """Show what a bundle holds, who signed it, and what is missing."""
     from deploy.commands.bundle import inspect
 
     _serve(
@@ -66,7 +72,7 @@ def bundle_inspect(
 
 @keys_app.command("list")
 def keys_list(*, as_json: AsJson = False) -> None:
-    """List the keys whose bundles are taken in here."""
+    """List the keys whose bundles are accepted here."""
     from deploy.commands.keys import list_keys
 
     _serve("keys list", as_json, list_keys, lambda render: render.keys)
@@ -74,7 +80,7 @@ def keys_list(*, as_json: AsJson = False) -> None:
 
 @keys_app.command("export")
 def keys_export(*, as_json: AsJson = False) -> None:
-    """Print this machine's public key, for those who are to trust its bundles."""
+    """Print the public key of this machine, for other hosts."""
     from deploy.commands.keys import export
 
     _serve("keys export", as_json, export, lambda render: render.key_exported)
@@ -82,12 +88,12 @@ def keys_export(*, as_json: AsJson = False) -> None:
 
 @keys_app.command("trust")
 def keys_trust(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A public key.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file of a public key.")],
     *,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Take in bundles that this key has signed, from now on."""
+    """Accept bundles that this key has signed, from now on."""
     from pathlib import Path
 
     from deploy.bundle.signing import read_key
@@ -106,7 +112,7 @@ def keys_trust(
 
 def models_gc(
     *,
-    former: Annotated[bool, typer.Option("--former", help="Also former versions of models.")] = False,
+    former: Annotated[bool, typer.Option("--former", help="Also delete former versions of models.")] = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
@@ -128,19 +134,22 @@ def models_gc(
 
 
 def models_switch(
-    model: Annotated[str, typer.Argument(metavar="MODEL")],
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="Its number, or how its hash begins.")],
+    model: InstalledModel,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Number of the version, or how its hash begins.")],
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Take a former version of a model into use again; `models show` lists them."""
+    """Use a former version of a model again.
+
+    `landfast models show` lists them.
+    """
     from deploy.commands.versions import switch
 
     _serve("models switch", as_json, lambda world: switch(world, model, version), lambda render: render.switched)
 
 
-def models_rollback(model: Annotated[str, typer.Argument(metavar="MODEL")], *, as_json: AsJson = False) -> None:
-    """Take the version of a model into use again that was installed before the present one."""
+def models_rollback(model: InstalledModel, *, as_json: AsJson = False) -> None:
+    """Go back to the version of a model installed before."""
     from deploy.commands.versions import rollback
 
     _serve("models rollback", as_json, lambda world: rollback(world, model), lambda render: render.switched)
@@ -156,7 +165,7 @@ def add_to_models(app: typer.Typer) -> None:
 
 def models_adopt(
     folder: Annotated[
-        str | None, typer.Argument(metavar="[FOLDER]", help="Else where known programs keep models.")
+        str | None, typer.Argument(metavar="[FOLDER]", help="Where to look; else where known programs keep models.")
     ] = None,
     *,
     link: Annotated[
@@ -165,7 +174,10 @@ def models_adopt(
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find models that other programs have brought here, and take them in without downloading."""
+    """Adopt models that other programs have brought here.
+
+    Nothing is downloaded, and everything is checked.
+    """
     from deploy.commands.adopt import AdoptData, adopt, look
     from deploy.edge import confirm
 
@@ -177,7 +189,7 @@ def models_adopt(
             if as_json:
                 return found
             _shown(lambda render: render.adopted, found.data)
-            confirm("Take these in?")
+            confirm("Adopt these?")
         return adopt(world, found.data, link=link)
 
     _serve("models adopt", as_json, work, lambda render: render.adopted)
@@ -190,7 +202,7 @@ def size_of(text: str, option: str, least_bytes: int = 1) -> int:
     try:
         size_bytes = int(float(number) * ({"": 1, "B": 1} | UNITS)[unit])
     except (ValueError, KeyError, OverflowError) as error:
-        raise UsageError(f"{option} {text} is no size.", hint="Write it like 4GB or 100MB.") from error
+        raise UsageError(f"{option} {text} is not a size.", hint="Write it like 4GB or 100MB.") from error
     if size_bytes < least_bytes:
         raise UsageError(f"{option} {text} is too small.", hint=f"At least {least_bytes:,} bytes are needed.")
     return size_bytes

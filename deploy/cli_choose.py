@@ -25,18 +25,19 @@ class SearchUnlessNamed(TyperGroup):
 catalog_app = typer.Typer(
     cls=SearchUnlessNamed, help="Search the catalogue of models, or bring in a newer one.", rich_markup_mode=None
 )
-policy_app = typer.Typer(help="Show the rules in force, or what a change of them would hit.", rich_markup_mode=None)
+policy_app = typer.Typer(help="Show the rules in force, or test one more policy file.", rich_markup_mode=None)
 
 
 @catalog_app.command("search")
 def catalog_search(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="[WORD]...", help="All must occur in id, name, family or publisher.")
+        list[str] | None,
+        typer.Argument(metavar="[WORD]...", help="Words that all occur in id, name, family or publisher."),
     ] = None,
     *,
-    family: Annotated[str | None, typer.Option("--family", help="Only models of this family.")] = None,
-    publisher: Annotated[str | None, typer.Option("--publisher", help="Only models of this publisher.")] = None,
-    licence: Annotated[str | None, typer.Option("--licence", help="Only models under this licence.")] = None,
+    family: Annotated[str | None, typer.Option("--family", help="List only models of this family.")] = None,
+    publisher: Annotated[str | None, typer.Option("--publisher", help="List only models of this publisher.")] = None,
+    licence: Annotated[str | None, typer.Option("--licence", help="List only models under this licence.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List known models, and those that cannot be installed with the reason. The word "search" may be left out."""
@@ -48,10 +49,11 @@ def catalog_search(
 
 @catalog_app.command("update")
 def catalog_update(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A catalogue of a later date.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file of a newer catalogue.")],
     *,
     key: Annotated[
-        str | None, typer.Option("--key", help="Public key that must have signed it, in FILE.sig.", metavar="FILE")
+        str | None,
+        typer.Option("--key", help="Public key that must have signed it; the signature is FILE.sig.", metavar="FILE"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -72,12 +74,12 @@ def policy_show(*, as_json: AsJson = False) -> None:
 @policy_app.command("check")
 def policy_check(
     file: Annotated[
-        str | None, typer.Argument(metavar="[FILE]", help="A policy file to add to those in force.")
+        str | None, typer.Argument(metavar="[FILE]", help="A policy file to test beside those in force.")
     ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Say which models the rules refuse, and what one file more would take away."""
+    """Say what the rules refuse, and what one more file would."""
     from deploy.commands.policy import check
 
     _serve(
@@ -86,14 +88,17 @@ def policy_check(
 
 
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="Model id, id:QUANT, or a GGUF file.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="The other one.")],
+    first: Annotated[str, typer.Argument(metavar="A", help="A model id, id:QUANT or a GGUF file.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The model to compare it with.")],
     *,
     context: ContextTokens = 8192,
     machine: OtherMachine = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put two models side by side: what they take here, how fast they would be, and what speaks for each."""
+    """Put two models side by side.
+
+    It shows what each takes here, how fast it would be, and what speaks for it.
+    """
     from deploy.commands.compare import compare as command
     from deploy.fit.fit import Workload
 

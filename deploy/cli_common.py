@@ -32,17 +32,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON envelope on
 ContextTokens = Annotated[
     int,
     typer.Option(
-        "--context", parser=tokens, help="Context in tokens, such as 32k: prompt and answer.", metavar="TOKENS"
+        "--context", parser=tokens, help="Tokens of context for prompt and answer, such as 32k.", metavar="TOKENS"
     ),
 ]
 MinSpeed = Annotated[
-    float, typer.Option("--min-speed", min=0, help="Slowest writing that will do.", metavar="TOKENS_PER_SECOND")
+    float,
+    typer.Option("--min-speed", min=0, help="Slowest speed of writing that will do.", metavar="TOKENS_PER_SECOND"),
 ]
 Offline = Annotated[bool, typer.Option("--offline", help="Do not touch the network.")]
 OtherMachine = Annotated[
-    str | None, typer.Option("--machine", help="As if on this one: a library name or a recording.", metavar="NAME|FILE")
+    str | None,
+    typer.Option("--machine", help="Plan for another machine: a library name or a recording.", metavar="NAME|FILE"),
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Go ahead without asking.")]
 
 
 def serve(

@@ -12,7 +12,7 @@ from deploy.results import Result
 T = TypeVar("T")
 
 conversations_app = typer.Typer(
-    help="List, show, search, export and delete the conversations that you chose to save.", rich_markup_mode=None
+    help="List, show, search, export and delete saved conversations.", rich_markup_mode=None
 )
 
 Id = Annotated[int, typer.Argument(metavar="ID", help="Number of the conversation, as the list shows it.")]
@@ -36,7 +36,7 @@ def conversations_show(number: Id, *, as_json: AsJson = False) -> None:
 
 @conversations_app.command("search")
 def conversations_search(
-    words: Annotated[list[str], typer.Argument(metavar="WORD...", help="All must occur in one message.")],
+    words: Annotated[list[str], typer.Argument(metavar="WORD...", help="Words that all occur in one message.")],
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -50,9 +50,9 @@ def conversations_search(
 def conversations_export(
     number: Id,
     *,
-    form: Annotated[Literal["markdown", "json"], typer.Option("--format", help="How to write it.")] = "markdown",
+    form: Annotated[Literal["markdown", "json"], typer.Option("--format", help="Write it in this form.")] = "markdown",
     out: Annotated[
-        str | None, typer.Option("--out", help="Write it here, else on standard output.", metavar="FILE")
+        str | None, typer.Option("--out", help="Write it to this file; else on standard output.", metavar="FILE")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -71,16 +71,19 @@ def conversations_export(
 def conversations_delete(
     number: Annotated[int | None, typer.Argument(metavar="[ID]", help="Number of the conversation.")] = None,
     *,
-    everything: Annotated[bool, typer.Option("--all", help="Delete all of them.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Delete all saved conversations.")] = False,
     yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete one conversation, or all of them; their text is overwritten."""
+    """Delete one conversation or all; the text is overwritten."""
     from deploy.commands.conversations import DeleteData, delete, shelf
     from deploy.edge import confirm
 
     if (number is None) != everything:
-        raise UsageError("Say which conversation is to be deleted.", hint="Give its number, or --all.")
+        raise UsageError(
+            "Either the number of a conversation or --all is needed.",
+            hint="`landfast conversations list` shows the numbers.",
+        )
 
     def work(world: Any) -> Result[DeleteData]:
         if number is not None:

@@ -7,7 +7,10 @@ from deploy.results import Result
 
 
 def calibrate(*, as_json: AsJson = False) -> None:
-    """Measure in ten seconds how fast this machine runs models, so that speeds are forecast and not guessed."""
+    """Measure in ten seconds how fast this machine is.
+
+    Speeds are then forecast from what was measured here, and not from assumed rates.
+    """
     from deploy.commands.calibrate import CalibrateData
     from deploy.commands.calibrate import calibrate as command
     from deploy.edge import Setting

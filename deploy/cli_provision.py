@@ -14,17 +14,23 @@ T = TypeVar("T")
 def apply(
     site: Annotated[str, typer.Argument(metavar="SITE", help="A site file, such as /etc/landfast/landfast.toml.")],
     *,
-    check: Annotated[bool, typer.Option("--check", help="Only look; exit code 10 says that it would change.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only look; exit code 10 says that there are changes to make.")
+    ] = False,
     diff: Annotated[bool, typer.Option("--diff", help="Show each change line by line.")] = False,
     locked: Annotated[
         bool, typer.Option("--locked", help="Take the models that the lock file pins, and never change it.")
     ] = False,
     lock: Annotated[
-        str | None, typer.Option("--lock", help="The lock file, if not beside the site file.", metavar="FILE")
+        str | None,
+        typer.Option("--lock", help="Use this lock file; else the one beside the site file.", metavar="FILE"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Bring this host to the state that a site file wants; a second time nothing is left to change."""
+    """Bring this host to the state that a site file wants.
+
+    A second run finds nothing left to change.
+    """
     from deploy.provision.apply import ApplyData, ApplyRequest
     from deploy.provision.apply import apply as command
 
@@ -37,7 +43,7 @@ def apply(
 
 
 def evidence(
-    out: Annotated[str, typer.Argument(metavar="OUT", help="A new folder.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="A folder that is not there yet.")],
     *,
     audit: Annotated[
         str | None,
@@ -45,7 +51,10 @@ def evidence(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put what an auditor asks for into one signed folder, to be checked without Landfast."""
+    """Put what an auditor asks for into one signed folder.
+
+    It can be checked without Landfast.
+    """
     from deploy.provision.evidence import EvidenceRequest
     from deploy.provision.evidence import evidence as command
 

@@ -16,35 +16,54 @@ DEFAULT_CONTEXT: Final = 8192
 DEFAULT_EMBED_CONTEXT: Final = 2048
 DEFAULT_MAX_TOKENS: Final = 1024
 SEEDS: Final = 2**31
+LARGEST_SEED: Final = 2**32 - 2
+"""The engine keeps 32 bits of a seed, and takes the next number for "any"."""
+LARGEST_COUNT: Final = 2**31 - 1
+"""The engine's own numbers of tokens have 31 bits."""
 LARGEST_SCALE: Final = 100.0
 
-System = Annotated[str | None, typer.Option("--system", help="System prompt.")]
-MaxTokens = Annotated[int, typer.Option("--max-tokens", min=1, help="Longest answer.", metavar="TOKENS")]
-Temperature = Annotated[
-    float | None, typer.Option("--temperature", min=0, help="0 takes the likeliest token, always.", metavar="NUMBER")
+System = Annotated[str | None, typer.Option("--system", help="Say who the model is to be and how it is to answer.")]
+MaxTokens = Annotated[
+    int,
+    typer.Option(
+        "--max-tokens", min=1, max=LARGEST_COUNT, help="End the answer after this many tokens.", metavar="TOKENS"
+    ),
 ]
-TopK = Annotated[int | None, typer.Option("--top-k", min=0, help="Draw from so many tokens; 0 is all.")]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        "--temperature", min=0, help="Draw more freely; 0 always takes the likeliest token.", metavar="NUMBER"
+    ),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option("--top-k", min=0, max=LARGEST_COUNT, help="Draw from this many of the likeliest tokens; 0 is all."),
+]
 TopP = Annotated[
-    float | None, typer.Option("--top-p", min=0, max=1, help="Draw from the likeliest up to this sum.", metavar="SHARE")
+    float | None,
+    typer.Option("--top-p", min=0, max=1, help="Draw from the likeliest tokens up to this sum.", metavar="SHARE"),
 ]
 MinP = Annotated[
     float | None,
-    typer.Option("--min-p", min=0, max=1, help="Leave out what is less likely than this share.", metavar="SHARE"),
+    typer.Option("--min-p", min=0, max=1, help="Leave out tokens below this share of the likeliest.", metavar="SHARE"),
 ]
 RepeatPenalty = Annotated[
     float | None,
-    typer.Option("--repeat-penalty", min=0.1, max=5, help="Above 1, repeat less.", metavar="NUMBER"),
+    typer.Option("--repeat-penalty", min=0.1, max=5, help="Repeat less; 1 changes nothing.", metavar="NUMBER"),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Same seed, same answer.")]
-Stop = Annotated[list[str] | None, typer.Option("--stop", help="End the answer before this text; may be given often.")]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", min=0, max=LARGEST_SEED, help="Give the same answer to the same seed; else it varies."),
+]
+Stop = Annotated[list[str] | None, typer.Option("--stop", help="End the answer before this text; may be repeated.")]
 AdapterFiles = Annotated[
     list[str] | None,
-    typer.Option("--adapter", help="Lay a LoRA adapter over the model; may be given often.", metavar="FILE[:SCALE]"),
+    typer.Option("--adapter", help="Lay a LoRA adapter over the model; may be repeated.", metavar="FILE[:SCALE]"),
 ]
 ShowThinking = Annotated[
     bool, typer.Option("--show-thinking", help="Show on standard error what the model thinks before it answers.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Install without asking what is not installed.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Install the model without asking if it is not here.")]
 Unsealed = Annotated[
     bool, typer.Option("--unsealed", help="Run the engine without its seal, where an administrator allows that.")
 ]
@@ -53,7 +72,7 @@ Unsealed = Annotated[
 def run(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL] [PROMPT]", help="A prompt, with the model before it if not the best one."),
+        typer.Argument(metavar="[MODEL] [PROMPT]", help="The prompt; before it a model, else the best installed."),
     ] = None,
     *,
     system: System = None,
@@ -97,7 +116,9 @@ def run(
 
 
 def chat(
-    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Else the best installed one.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(metavar="[MODEL]", help="The model; else the best installed one.")
+    ] = None,
     *,
     system: System = None,
     max_tokens: MaxTokens = DEFAULT_MAX_TOKENS,
@@ -115,7 +136,7 @@ def chat(
     unsealed: Unsealed = False,
     as_json: AsJson = False,
 ) -> None:
-    """Converse line by line, in plain text.
+    """Chat line by line, in plain text.
 
     Nothing is kept when it ends.
     """
@@ -137,11 +158,11 @@ def chat(
 
 def embed(
     texts: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Else one on each line of what is piped in.")
+        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts; else each line that is piped in is one.")
     ] = None,
     *,
     model: Annotated[
-        str | None, typer.Option("--model", help="Use this one; else the best installed one.", metavar="MODEL")
+        str | None, typer.Option("--model", help="Use this model; else the best installed one.", metavar="MODEL")
     ] = None,
     context: ContextTokens = DEFAULT_EMBED_CONTEXT,
     yes: Yes = False,
@@ -174,6 +195,8 @@ def _sampling(  # noqa: PLR0917 - as many as there are ways to steer it
 
     from deploy.engine.protocol import Sampling
 
+    if not all(math.isfinite(number) for number in (temperature, top_p, min_p, repeat_penalty) if number is not None):
+        raise typer.BadParameter("How tokens are drawn is set with finite numbers.")
     return Sampling(
         temperature=temperature,
         top_k=top_k,

@@ -191,7 +191,7 @@ class Conversations:
         except sqlite3.DatabaseError as error:
             raise IntegrityError(
                 f"The conversations in {self.file} are damaged: {error}.",
-                hint="Move the file away, or bring back a copy of it.",
+                hint="Put back a copy of it, or move it away.",
             ) from error
 
 
@@ -203,7 +203,7 @@ def _prepare(store: sqlite3.Connection, file: Path) -> None:
     if version > VERSION:
         raise NotWritable(
             f"The conversations in {file} were written by a later Landfast.",
-            hint="Use that one, or bring this up to date.",
+            hint="Update Landfast here.",
         )
     if version < VERSION:
         store.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")

@@ -57,16 +57,17 @@ def run(words: list[str], options: Asking, *, yes: bool, as_json: bool) -> int:
 
     def work(world: Context) -> Result[RunData]:
         ensure_installed(world, model, options.workload, yes=yes)
-        return command(world, _request(model, prompt, options), lambda event: wrote(event, world))
+        try:
+            return command(world, _request(model, prompt, options), lambda event: wrote(event, world))
+        finally:
+            wrote.end_line()
 
-    code = serve(
+    return serve(
         "run",
         work,
-        None if as_json else lambda _: lambda data: _after_answer(wrote, data),
+        None if as_json else lambda render: lambda data: say(render.run_summary(data)),
         Setting(unsealed=options.unsealed),
     )
-    wrote.end_line()
-    return code
 
 
 def embed(texts: list[str], model: str | None, workload: Workload, *, yes: bool, as_json: bool) -> int:
@@ -74,7 +75,7 @@ def embed(texts: list[str], model: str | None, workload: Workload, *, yes: bool,
     from deploy.commands.embed import EmbedData, EmbedRequest
     from deploy.commands.embed import embed as command
 
-    lines = tuple(texts or _piped_text().splitlines())
+    lines = tuple(texts or _lines(_piped_text()))
     wrote = _VectorWriter(quiet=as_json)
 
     def work(world: Context) -> Result[EmbedData]:
@@ -176,13 +177,6 @@ def _dimmed(text: str) -> str:
     return DIM + text if sys.stderr.isatty() else text
 
 
-def _after_answer(wrote: Writer, data: Any) -> None:
-    from deploy.render import run_summary
-
-    wrote.end_line()
-    say(run_summary(data))
-
-
 def _embed_summary(data: Any) -> str:
     how = "" if data.made_for_it else ", the mean of its tokens"
     return f"{data.model} · {data.count:,} vectors of {data.dimensions:,} numbers{how} · {data.tokens:,} tokens"
@@ -191,7 +185,9 @@ def _embed_summary(data: Any) -> str:
 def _model_and_prompt(words: list[str]) -> tuple[str | None, str]:
     """MODEL PROMPT, or PROMPT alone; text from a pipe or file is added to it."""
     if len(words) > 2:  # noqa: PLR2004 - MODEL and PROMPT
-        raise UsageError("More than a model and a prompt were given.", hint='Put the prompt in quotes: run "...".')
+        raise UsageError(
+            "More than a model and a prompt were given.", hint='Put the prompt in quotes: `landfast run "..."`.'
+        )
     piped = _piped_text()
     model = words[0] if len(words) == 2 else None  # noqa: PLR2004
     prompt = words[-1] if words else ""
@@ -200,10 +196,16 @@ def _model_and_prompt(words: list[str]) -> tuple[str | None, str]:
     return model, "\n\n".join(part for part in (prompt, piped) if part.strip())
 
 
+def _lines(text: str) -> list[str]:
+    """What line ends divide, and nothing else does: a text may hold other separators of Unicode."""
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
+
+
 def _names_model(word: str) -> bool:
     """Whether a single argument is a model rather than a prompt: a known name, or a GGUF file."""
-    from deploy.catalog.loader import load
+    from deploy.catalog.loader import load_newest
     from deploy.catalog.search import find
+    from deploy.commands.context import catalogue_in_force
     from deploy.paths import current
     from deploy.store.stores import store_of
 
@@ -211,10 +213,10 @@ def _names_model(word: str) -> bool:
         return False
     if word.lower().endswith(".gguf"):
         return True
-    if any(word.lower() in {record.id.lower(), record.model_id} for record in store_of(current()).installed()):
+    if any(word.lower() in {record.id.lower(), record.model_id.lower()} for record in store_of(current()).installed()):
         return True
     try:
-        find(load(), word)
+        find(load_newest(catalogue_in_force(current())), word)
     except LandfastError:
         return False
     return True
@@ -227,7 +229,7 @@ def _piped_text() -> str:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError as error:
         raise UsageError(
-            "The text that is piped in is not UTF-8.", hint="Convert it first, e.g. with iconv."
+            "The text that is piped in is not UTF-8.", hint="Convert it first, such as with iconv."
         ) from error
 
 

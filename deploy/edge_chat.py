@@ -11,7 +11,7 @@ from deploy.commands.context import Context
 from deploy.edge import Setting, serve
 from deploy.edge_ask import Asking, Writer, ensure_installed
 from deploy.engine.protocol import ChatMessage, Done, SealReport, Stats
-from deploy.errors import EngineFailed, ExitCode
+from deploy.errors import EngineFailed, ExitCode, UsageError
 from deploy.results import Message, Problem, Result, warning
 from deploy.terminal import Reporter, cut_short, say, say_problem
 
@@ -78,7 +78,10 @@ def _converse(world: Context, model: str | None, options: Asking, *, quiet: bool
         say(f"Warning: {sentence}")
     try:
         if not quiet:
-            say(f"{opened.plan.name}. {opened.why} Type a message; /new begins anew, /bye or Ctrl-D ends.")
+            say(
+                f"{opened.plan.name}. {opened.why} "
+                "Type a message; /new begins a new conversation, /bye or Ctrl-D ends the chat."
+            )
         _turns(talk)
     finally:
         conversation.session.close()
@@ -153,7 +156,7 @@ def _left_out(conversation: "Conversation", over: "Overflow") -> str:
     count = over.leave_out - conversation.left_out
     return (
         f"The conversation has {over.tokens:,} tokens and {over.room_tokens:,} fit: from here on the model does not "
-        f"see the {count} oldest messages, from {quoted!r} on. /new begins anew."
+        f"see the {count} oldest messages, from {quoted!r} on. /new begins a new one."
     )
 
 
@@ -181,6 +184,8 @@ def _next_line() -> str | None:
         line = sys.stdin.readline()
     except EOFError:
         return None
+    except UnicodeDecodeError as error:
+        raise UsageError("A message is not UTF-8.", hint="Convert it first, such as with iconv.") from error
     except KeyboardInterrupt:
         say("")
         return None

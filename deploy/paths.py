@@ -83,8 +83,10 @@ def resolve(environment: Mapping[str, str]) -> Paths:
 
 
 def system_paths(environment: Mapping[str, str]) -> Paths:
-    """The folders of the whole host."""
+    """The folders of the whole host. Raises UsageError for a relative path."""
     root = Path(environment.get(SYSTEM_ROOT) or "/")
+    if not root.is_absolute():
+        raise UsageError(f"{SYSTEM_ROOT} is the relative path {str(root)!r}.", hint="Set it to an absolute path.")
     data = root / "var" / "lib" / "landfast"
     return Paths(data=data, state=data / "state", config=root / "etc" / "landfast", shared=True)
 

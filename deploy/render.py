@@ -102,7 +102,7 @@ def select(data: SelectData) -> None:
         for change in data.advice.changes:
             _line(f"  {change.sentence}")
     if ranking.chosen is not None and ranking.chosen.obtain != "installed":
-        out().print("\nNext: landfast install")
+        out().print("\nNext: `landfast install`.")
 
 
 def plan(data: PlanData) -> None:
@@ -138,15 +138,14 @@ def run_summary(data: RunData) -> str:
     stats = data.stats
     return (
         f"{data.model} · {stats.answer_tokens} tokens at ✓ {data.decode_tok_s:.0f} tok/s · "
-        f"first token ✓ {stats.first_token_s:.2f} s · memory ✓ {gigabytes(stats.memory_bytes)}"
-        + cut_short(data.ended)
+        f"first token ✓ {stats.first_token_s:.2f} s · memory ✓ {gigabytes(stats.memory_bytes)}" + cut_short(data.ended)
     )
 
 
 def models(data: ListData) -> None:
     """All installed models."""
     if not data.installed:
-        out().print("No model is installed. Next: landfast install")
+        out().print("No model is installed. Next: `landfast install`.")
         return
     table = _table("Model", "Size", "Licence", "From", "Verified")
     for record in data.installed:

@@ -24,7 +24,7 @@ def bundle_created(data: CreateData) -> None:
     """What was made, and what comes next."""
     _say(f"✓ A bundle of {_models(data.models)}{_wheels(data.wheels)} is in {data.path}.")
     _say(f"  {gigabytes(data.size_bytes)} in {data.parts} files, signed by {data.key}")
-    _say("Next, on the other host: landfast keys trust landfast-bundle.pub, then landfast install --from BUNDLE")
+    _say("Next, on the other host: `landfast keys trust landfast-bundle.pub`, then `landfast install --from BUNDLE`.")
 
 
 def bundle_seen(data: InspectData) -> None:
@@ -49,7 +49,7 @@ def bundle_seen(data: InspectData) -> None:
 def keys(data: KeysData) -> None:
     """One line a key."""
     if not data.trusted:
-        _say("No key is trusted here. Next: landfast keys trust FILE")
+        _say("No key is trusted here. Next: `landfast keys trust FILE`.")
     for key in data.trusted:
         _say(f"{key.fingerprint}  {key.path}")
 
@@ -61,7 +61,7 @@ def key_exported(data: ExportData) -> None:
 
 def key_trusted(data: TrustData) -> None:
     """What was decided, and how it is undone."""
-    _say(f"✓ Bundles signed by {data.key.fingerprint} are taken in here.")
+    _say(f"✓ Bundles signed by {data.key.fingerprint} are accepted here.")
     _say(f"  To end that, delete {data.key.path}")
 
 
@@ -88,13 +88,13 @@ def adopted(data: AdoptData) -> None:
     if not data.found:
         _say("No model of the catalogue was found on this machine.")
     for model in data.found:
-        state = "installed" if model.installed else "taken in" if model.id in data.adopted else "found"
+        state = "installed" if model.installed else "adopted" if model.id in data.adopted else "found"
         where = f"{model.files[0].program}: {model.files[0].path}"
         _say(f"{'✓' if state != 'found' else '•'} {model.id}, {gigabytes(model.size_bytes)}, {state}; {where}")
     for other in data.others[:OTHERS]:
         _say(f"  {other.file.program}: {other.file.label}, {gigabytes(other.file.size_bytes)}: {other.reason}.")
     if data.others:
-        _say("  A file that is not of the catalogue can be installed by its path: landfast install FILE")
+        _say("  A file that is not of the catalogue can be installed by its path: `landfast install FILE`.")
 
 
 def _models(ids: tuple[str, ...]) -> str:

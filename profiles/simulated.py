@@ -68,7 +68,7 @@ def _parse(raw: bytes, name: str) -> Machine:
             return replay(recording_from_json(raw))
         return machine_from_json(json.dumps(_machine_in(content)).encode())
     except (ValueError, msgspec.DecodeError) as error:
-        raise UnreadableMachine(f"{name} is no machine that this version understands: {error}.") from error
+        raise UnreadableMachine(f"{name} is not a machine that this version understands: {error}.") from error
 
 
 def _machine_in(content: Any) -> Any:

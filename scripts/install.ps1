@@ -33,12 +33,19 @@ function Stop-With([int]$Code, [string]$Sentence) {
     exit $Code
 }
 
+# Windows PowerShell takes a program's first word on standard error for a reason to stop, unless it is told otherwise.
+function Invoke-Program([scriptblock]$Work) {
+    $ErrorActionPreference = "Continue"
+    & $Work
+}
+
 function Find-Python {
+    $ErrorActionPreference = "Continue"
     foreach ($Words in @(@("py", "-3"), @("python"), @("python3"))) {
         if (-not (Get-Command $Words[0] -ErrorAction SilentlyContinue)) { continue }
         $More = @($Words | Select-Object -Skip 1)
-        & $Words[0] @More -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>$null
-        if ($LASTEXITCODE -eq 0) { return & $Words[0] @More -c "import sys; print(sys.executable)" }
+        & $Words[0] @More -I -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>$null
+        if ($LASTEXITCODE -eq 0) { return & $Words[0] @More -I -c "import sys; print(sys.executable)" }
     }
     Stop-With 127 "Python 3.11 or newer is needed. Install it with: winget install Python.Python.3.12"
 }
@@ -55,7 +62,8 @@ function Get-VersionName {
 }
 
 function Invoke-Pip([string]$Python, [string]$Log, [string[]]$Words) {
-    & $Python -m pip install --no-input --disable-pip-version-check --progress-bar=off @Words *>> $Log
+    $ErrorActionPreference = "Continue"
+    & $Python -P -m pip install --no-input --disable-pip-version-check --progress-bar=off @Words *>> $Log
     if ($LASTEXITCODE -eq 0) { return }
     $Last = Get-Content $Log -Tail 60 | Out-String
     Get-Content $Log -Tail 15 | ForEach-Object { [Console]::Error.WriteLine($_) }
@@ -69,9 +77,10 @@ function Invoke-Pip([string]$Python, [string]$Log, [string[]]$Words) {
 function Install-Landfast {
     if (-not (Test-Path (Join-Path $Checkout "requirements.lock"))) { Stop-With 9 "Run this script from a checkout of Landfast." }
     $Python = Find-Python
-    $New = Join-Path $Prefix "versions\$(Get-VersionName)"
+    $Name = Get-VersionName
+    $New = Join-Path $Prefix "versions\$Name"
     $Ready = Join-Path $New ".complete"
-    if ((Test-Path $Ready) -and (Test-Path $Command) -and ((Get-Content $Command -Raw) -match [regex]::Escape($New))) {
+    if ((Test-Path $Ready) -and (Test-Path $Command) -and ((Get-Content $Command -Raw) -match [regex]::Escape("versions\$Name\"))) {
         [Console]::Error.WriteLine("Landfast is installed already; nothing was changed.")
         return
     }
@@ -81,16 +90,18 @@ function Install-Landfast {
     if (Test-Path $New) { Remove-Item $New -Recurse -Force }
     New-Item -ItemType Directory -Force $New | Out-Null
     $Log = Join-Path $New "install.log"
-    & $Python -m venv $New *>> $Log
+    Invoke-Program { & $Python -I -m venv $New *>> $Log }
     if ($LASTEXITCODE -ne 0) { Stop-With 1 "The virtual environment could not be made: $Log" }
     $Own = Join-Path $New "Scripts\python.exe"
     Invoke-Pip $Own $Log @("--require-hashes", "-r", (Join-Path $Checkout "requirements-build.lock"))
     Invoke-Pip $Own $Log @("--require-hashes", "--no-build-isolation", "-r", (Join-Path $Checkout "requirements.lock"))
     Invoke-Pip $Own $Log @("--no-index", "--no-deps", "--no-build-isolation", $Checkout)
-    & (Join-Path $New "Scripts\landfast.exe") version *>> $Log
+    Invoke-Program { & (Join-Path $New "Scripts\landfast.exe") version *>> $Log }
     if ($LASTEXITCODE -ne 0) { Stop-With 8 "The new installation does not work here; what was in use before is still in use." }
     New-Item -ItemType File -Force $Ready | Out-Null
-    Set-Content -Path "$Command.new" -Value "@`"$New\Scripts\landfast.exe`" %*" -Encoding ascii
+    # A user's name may hold letters that a .cmd file cannot: Windows puts it in.
+    $Line = "@`"%LOCALAPPDATA%\Programs\Landfast\versions\$Name\Scripts\landfast.exe`" %*"
+    Set-Content -Path "$Command.new" -Value $Line -Encoding ascii
     Move-Item "$Command.new" $Command -Force
     Get-ChildItem (Join-Path $Prefix "versions") | Where-Object FullName -ne $New | Sort-Object LastWriteTime -Descending |
         Select-Object -Skip 1 | Remove-Item -Recurse -Force
@@ -98,7 +109,9 @@ function Install-Landfast {
 }
 
 function Uninstall-Landfast {
-    $Places = @($Prefix, $Command) + $(if ($KeepModels) { @() } else { @($Data) }) | Where-Object { Test-Path $_ }
+    # A command of that name that somebody else put there stays.
+    $Own = (Test-Path $Command) -and ((Get-Content $Command -Raw) -match [regex]::Escape("Programs\Landfast\versions\"))
+    $Places = @($Prefix) + $(if ($Own) { @($Command) } else { @() }) + $(if ($KeepModels) { @() } else { @($Data) }) | Where-Object { Test-Path $_ }
     if (-not $Places) { [Console]::Error.WriteLine("Landfast is not installed for this user; nothing was changed."); return }
     $Lines = @("Landfast was taken away for $env:USERNAME on $((Get-Date).ToUniversalTime().ToString('s'))Z.", "Removed, with sizes in bytes:")
     $Lines += Get-ChildItem $Places -Recurse -File -Force | ForEach-Object { "$($_.Length)`t$($_.FullName)" }

@@ -24,9 +24,10 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CHECKOUT=$(dirname "$HERE")
 SCOPE='' FROM='' KEY='' INDEX_URL='' PROXY='' CERT='' ENGINE=auto ENGINE_WHEEL='' ENGINE_SHA256='' MODEL=''
 ACTION=install KEEP_MODELS='' RECEIPT='' DRY_RUN=''
-PYTHON='' PREFIX='' BIN='' NEW='' WHEELS='' SCRATCH='' ENGINE_FLAGS='' LOG=''
+PYTHON='' PREFIX='' BIN='' NEW='' WHEELS='' SCRATCH='' ENGINE_FLAGS='' LOG='' CHANGED=''
 NEEDED_MIB=2500
 GROUP=landfast
+UNITS=(timers.target.wants/landfast-check.timer landfast-check.timer landfast-check.service landfast-verify.service)
 
 # Exit codes of deploy/errors.py; 127 is the shell's own for a program that is missing.
 EXIT_INTERNAL=1 EXIT_USAGE=2 EXIT_REFUSED=4 EXIT_UNREACHABLE=5 EXIT_INTEGRITY=6 EXIT_RESOURCES=7 EXIT_ENGINE=8
@@ -55,15 +56,18 @@ main() {
   trap 'stop $EXIT_INTERRUPTED "Stopped. What was in use before is still in use; run it again to go on."' INT TERM HUP
   if [ -n "$FROM" ]; then open_bundle; else prepare_checkout; fi
   NEW=$PREFIX/versions/$(version_name)
-  if is_current; then
-    say "Landfast $(basename "$NEW") is installed already; nothing was changed."
-  elif [ -n "$DRY_RUN" ]; then
-    say "Would install Landfast $(basename "$NEW") in $PREFIX, with the command in $BIN."
-    return
-  else
+  if ! is_current; then
+    CHANGED=yes
+    require_own_command
+    if [ -n "$DRY_RUN" ]; then
+      say "Would install Landfast $(basename "$NEW") in $PREFIX, with the command in $BIN."
+      return
+    fi
     put_in_place
   fi
+  trust_key
   bring_model
+  [ -n "$CHANGED" ] || say "Landfast $(basename "$NEW") is installed already; nothing was changed."
 }
 
 read_options() {
@@ -126,17 +130,24 @@ find_places() {
   if [ "$SCOPE" = system ]; then
     [ "$(id -u)" = 0 ] || stop $EXIT_NOT_WRITABLE "--system needs root. Run it with sudo, or with --user."
     PREFIX=/opt/landfast BIN=/usr/local/bin
+    # Every user is to be able to run it, whatever root's umask; sudo may have left the home of whoever called it.
+    umask 022
+    if [ -n "${HOME-}" ] && [ ! -O "$HOME" ]; then export HOME=~root; fi
   else
+    [ -O "${HOME-}" ] || stop $EXIT_USAGE "The home folder ${HOME-} is not that of the user $(id -un)." \
+      "Run it without sudo, or with --system."
     PREFIX=$HOME/.local/lib/landfast BIN=$HOME/.local/bin
   fi
+  unset PYTHONHOME PYTHONPATH
 }
 
-is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+# -I wherever Python is called, and -P for pip: nothing is imported from the folder that this is called in.
+is_new_enough() { "$1" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
 find_python() {
   local name
-  for name in ${LANDFAST_PYTHON-} python3 python3.14 python3.13 python3.12 python3.11; do
-    if command -v "$name" >/dev/null && is_new_enough "$name"; then
+  for name in "${LANDFAST_PYTHON-}" python3 python3.14 python3.13 python3.12 python3.11; do
+    if [ -n "$name" ] && has "$name" && is_new_enough "$name"; then
       PYTHON=$(command -v "$name")
       return
     fi
@@ -150,13 +161,15 @@ find_python() {
 open_bundle() {
   WHEELS=$SCRATCH/wheels
   mkdir "$WHEELS"
-  if "$PYTHON" -c "$CHECK_BUNDLE" "$FROM" "$KEY" "$WHEELS" >&2; then return; else exit $?; fi
+  # One copy is checked and trusted: nobody can put another key on the medium in between.
+  cp "$KEY" "$SCRATCH/maker.pub" || stop $EXIT_NOT_FOUND "The key file $KEY cannot be read."
+  KEY=$SCRATCH/maker.pub
+  if "$PYTHON" -I -c "$CHECK_BUNDLE" "$FROM" "$KEY" "$WHEELS" >&2; then return; else exit $?; fi
 }
 
 # Python's own library and OpenSSL's are all that a bare host has: the bundle is checked with these, and only then is
 # anything of it run. Exit codes as above.
-CHECK_BUNDLE=$(
-  cat <<'PYTHON'
+IFS= read -r -d '' CHECK_BUNDLE <<'PYTHON' || true
 import base64, ctypes, ctypes.util, hashlib, json, os, sys, sysconfig
 
 def stop(code, sentence):
@@ -164,10 +177,15 @@ def stop(code, sentence):
     sys.exit(code)
 
 def crypto():
-    for name in ("libcrypto.so.3", "libcrypto.so.1.1", "libcrypto.3.dylib", ctypes.util.find_library("crypto")):
+    names = ["libcrypto.so.3", "libcrypto.so.1.1"]
+    if sys.platform == "darwin":  # the system's own libcrypto ends a program that opens it
+        places = sys.base_prefix, "/opt/homebrew/opt/openssl@3", "/usr/local/opt/openssl@3"
+        names = [place + "/lib/libcrypto.3.dylib" for place in places]
+    else:
+        names.append(ctypes.util.find_library("crypto"))
+    for name in filter(None, names):
         try:
-            if name:
-                return ctypes.CDLL(name)
+            return ctypes.CDLL(name)
         except OSError:
             continue
     stop(127, "OpenSSL's library libcrypto is needed to check the bundle's signature. Install openssl, then run this again.")
@@ -189,7 +207,10 @@ def signed(payload_type, payload):
 
 def check_signature(root, key_file, manifest):
     pem = open(key_file, encoding="ascii", errors="replace").read().splitlines()
-    public = base64.b64decode("".join(line for line in pem if not line.startswith("-----")))[-32:]
+    try:
+        public = base64.b64decode("".join(line for line in pem if not line.startswith("-----")))[-32:]
+    except ValueError:
+        stop(2, "The file of --key holds no public key. Take the one that `landfast keys export` wrote.")
     envelope = json.loads(open(os.path.join(root, "landfast-bundle.sig"), "rb").read())
     payload = base64.b64decode(envelope["payload"])
     signature = base64.b64decode(envelope["signatures"][0]["sig"])
@@ -232,14 +253,13 @@ except (KeyError, IndexError, TypeError, ValueError) as error:
 except OSError as error:
     stop(9, "%s is missing on this medium or cannot be read: %s." % (error.filename, error.strerror))
 PYTHON
-)
 
 # --- from a checkout and a package index ------------------------------------------------------------------------
 
 prepare_checkout() {
   [ -f "$CHECKOUT/requirements.lock" ] || stop $EXIT_NOT_FOUND \
     "Run this script from a checkout of Landfast, or with --from BUNDLE: it brings no Landfast of its own."
-  "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || stop $EXIT_MISSING "Python's venv module is missing." \
+  "$PYTHON" -I -c 'import ensurepip, venv' 2>/dev/null || stop $EXIT_MISSING "Python's venv module is missing." \
     "Install it (Debian, Ubuntu: apt-get install python3-venv), then run this again."
   if [ -z "$ENGINE_WHEEL" ]; then
     choose_engine
@@ -291,7 +311,7 @@ choose_engine() {
   say "Engine: built for $ENGINE, since $why."
 }
 
-sha256() { "$PYTHON" -c 'import hashlib, sys; print(hashlib.file_digest(open(sys.argv[1], "rb"), "sha256").hexdigest())' "$1"; }
+sha256() { "$PYTHON" -I -c 'import hashlib, sys; print(hashlib.file_digest(open(sys.argv[1], "rb"), "sha256").hexdigest())' "$1"; }
 
 # --- putting it in place ----------------------------------------------------------------------------------------
 
@@ -303,21 +323,34 @@ version_name() {
     sum=$(cksum <"$WHEELS/requirements.lock")
   else
     version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$CHECKOUT/deploy/__init__.py")
-    sum=$({ cat "$CHECKOUT"/requirements*.lock && find "$CHECKOUT/deploy" "$CHECKOUT/profiles" "$CHECKOUT/tui" \
-      -type f ! -name '*.pyc' -exec cksum {} + | sort && echo "$ENGINE_FLAGS $ENGINE_SHA256"; } | cksum)
+    sum=$({ cd "$CHECKOUT" && cat requirements*.lock pyproject.toml && find deploy profiles tui \
+      -type f ! -name '*.pyc' -exec cksum {} + | LC_ALL=C sort && echo "$ENGINE_FLAGS $ENGINE_SHA256"; } | cksum)
   fi
   echo "$version-${sum%% *}"
 }
 
+# A folder whose Python went with an upgrade of the system is not whole any more.
+is_complete() { [ -f "$NEW/.complete" ] && "$NEW/bin/python" -I -c 'import deploy' 2>/dev/null; }
+
 is_current() {
-  [ -f "$NEW/.complete" ] && [ "$(readlink "$PREFIX/current" 2>/dev/null)" = "versions/$(basename "$NEW")" ] &&
-    [ "$(readlink "$BIN/landfast" 2>/dev/null)" = "$PREFIX/current/bin/landfast" ]
+  is_complete && [ "$(readlink "$PREFIX/current" 2>/dev/null)" = "versions/$(basename "$NEW")" ] &&
+    is_own_command
+}
+
+# A command of that name that somebody else put there stays, and is never taken away either.
+is_own_command() { [ "$(readlink "$BIN/landfast" 2>/dev/null)" = "$PREFIX/current/bin/landfast" ]; }
+
+require_own_command() {
+  if { [ -e "$BIN/landfast" ] || [ -L "$BIN/landfast" ]; } && ! is_own_command; then
+    stop $EXIT_REFUSED "$BIN/landfast is there and not from this script. Take it away, then run this again."
+  fi
 }
 
 put_in_place() {
   require_disk_space
-  if [ ! -f "$NEW/.complete" ]; then fill; fi
+  if ! is_complete; then fill; fi
   try_out
+  : >"$NEW/.complete"
   if [ "$SCOPE" = system ]; then make_group; fi
   flip
   forget_older
@@ -339,12 +372,11 @@ fill() {
   LOG=$NEW/install.log
   : >"$LOG"
   if [ -n "$FROM" ]; then fill_from_bundle; else fill_from_index; fi
-  : >"$NEW/.complete"
 }
 
 fill_from_bundle() {
   say "Installing from the bundle; pip's full output: $LOG"
-  "$PYTHON" -m venv --without-pip "$NEW" >>"$LOG" 2>&1 || explain
+  "$PYTHON" -I -m venv --without-pip "$NEW" >>"$LOG" 2>&1 || explain
   # pip's wheel is a program of its own: a bare host has no pip.
   PYTHONPATH=$(echo "$WHEELS"/pip-*.whl) pip_install --no-index --find-links "$WHEELS" \
     --require-hashes -r "$WHEELS/requirements.lock"
@@ -352,7 +384,7 @@ fill_from_bundle() {
 
 fill_from_index() {
   say "Installing; pip's full output: $LOG"
-  "$PYTHON" -m venv "$NEW" >>"$LOG" 2>&1 || explain
+  "$PYTHON" -I -m venv "$NEW" >>"$LOG" 2>&1 || explain
   if [ -n "$ENGINE_WHEEL" ]; then
     without 'cmake|ninja|scikit-build-core' requirements-build.lock >"$SCRATCH/build.lock"
     pip_install --require-hashes --no-deps -r "$SCRATCH/build.lock"
@@ -367,7 +399,7 @@ fill_from_index() {
   mkdir "$SCRATCH/source"
   (cd "$CHECKOUT" && tar -cf - --exclude=__pycache__ profiles deploy tui pyproject.toml README.md LICENSE) | tar -xf - -C "$SCRATCH/source"
   pip_install --no-index --no-deps --no-build-isolation "$SCRATCH/source"
-  "$NEW/bin/python" -m pip uninstall --yes cmake ninja scikit-build-core >>"$LOG" 2>&1 || explain
+  "$NEW/bin/python" -P -m pip uninstall --yes cmake ninja scikit-build-core >>"$LOG" 2>&1 || explain
 }
 
 # without NAMES LOCK: the lock without the entries of these packages.
@@ -378,7 +410,7 @@ pip_install() {
   if [ -n "$INDEX_URL" ]; then export PIP_INDEX_URL=$INDEX_URL; fi
   if [ -n "$PROXY" ]; then export PIP_PROXY=$PROXY; fi
   if [ -n "$CERT" ]; then export PIP_CERT=$CERT; fi
-  TMPDIR=$SCRATCH "$NEW/bin/python" -m pip install "${options[@]}" "$@" >>"$LOG" 2>&1 </dev/null || explain
+  TMPDIR=$SCRATCH "$NEW/bin/python" -P -m pip install "${options[@]}" "$@" >>"$LOG" 2>&1 </dev/null || explain
 }
 
 # The cause is in pip's last words; only a failure without a known cause needs them shown.
@@ -401,9 +433,9 @@ explain() {
 
 # What does not start here is not put in the place of what does.
 try_out() {
+  LOG=$NEW/install.log
   if ! (cd / && "$NEW/bin/landfast" doctor --offline >>"$LOG" 2>&1 </dev/null); then
     tail -n 15 "$LOG" >&2
-    rm -f "$NEW/.complete"
     stop $EXIT_ENGINE "The new installation does not work here; what was in use before is still in use."
   fi
 }
@@ -415,16 +447,14 @@ make_group() {
 }
 
 # Replaces a link in one step: there is no moment without a working command.
-link() { "$PYTHON" -c 'import os, sys; t = sys.argv[2] + ".new"; os.path.lexists(t) and os.unlink(t); os.symlink(sys.argv[1], t); os.replace(t, sys.argv[2])' "$1" "$2"; }
+link() { "$PYTHON" -I -c 'import os, sys; t = sys.argv[2] + ".new"; os.path.lexists(t) and os.unlink(t); os.symlink(sys.argv[1], t); os.replace(t, sys.argv[2])' "$1" "$2"; }
 
 flip() {
+  local now
+  now=$(readlink "$PREFIX/current" 2>/dev/null || true)
   mkdir -p "$BIN"
-  if [ -e "$BIN/landfast" ] && [ "$(readlink "$BIN/landfast")" != "$PREFIX/current/bin/landfast" ]; then
-    stop $EXIT_REFUSED "$BIN/landfast is there and not from this script. Take it away, then run this again."
-  fi
-  if [ -L "$PREFIX/current" ]; then
-    link "$(readlink "$PREFIX/current")" "$PREFIX/previous"
-  fi
+  require_own_command
+  if [ -n "$now" ] && [ "$now" != "versions/$(basename "$NEW")" ]; then link "$now" "$PREFIX/previous"; fi
   link "versions/$(basename "$NEW")" "$PREFIX/current"
   link "$PREFIX/current/bin/landfast" "$BIN/landfast"
 }
@@ -442,13 +472,29 @@ landfast() {
   if [ "$SCOPE" = system ]; then "$BIN/landfast" --system "$@"; else "$BIN/landfast" "$@"; fi
 }
 
+# The bundle is signed by the key that was named: whoever trusts the one trusts the other.
+trust_key() {
+  if [ -z "$FROM" ] || landfast bundle inspect --json "$FROM" 2>/dev/null | grep -q '"trusted": true'; then return; fi
+  CHANGED=yes
+  if [ -n "$DRY_RUN" ]; then
+    say "Would trust bundles that are signed by the key of --key."
+  else
+    landfast keys trust --yes "$KEY" >&2
+  fi
+}
+
 bring_model() {
-  if [ -n "$FROM" ]; then landfast keys trust --yes "$KEY" >&2; fi
   [ -n "$MODEL" ] || return 0
-  local words=(install --yes)
+  if [ -n "$DRY_RUN" ]; then
+    say "Would install the model $MODEL where it is not installed yet."
+    return
+  fi
+  local words=(install --yes) before
   if [ "$MODEL" != best ]; then words+=("$MODEL"); fi
   if [ -n "$FROM" ]; then words+=(--from "$FROM"); fi
+  before=$(landfast models --json)
   landfast "${words[@]}" >&2
+  [ "$(landfast models --json)" = "$before" ] || CHANGED=yes
 }
 
 # --- going back -------------------------------------------------------------------------------------------------
@@ -471,7 +517,11 @@ rollback() {
 # --- taking it away ---------------------------------------------------------------------------------------------
 
 uninstall() {
-  local places=("$PREFIX" "$BIN/landfast") place found=()
+  local places=("$PREFIX") place found=()
+  if is_own_command; then places+=("$BIN/landfast"); fi
+  if [ "$SCOPE" = system ]; then
+    for place in "${UNITS[@]}"; do places+=("/etc/systemd/system/$place"); done
+  fi
   if [ -z "$KEEP_MODELS" ]; then
     if [ "$SCOPE" = system ]; then
       places+=(/var/lib/landfast /etc/landfast)
@@ -493,9 +543,20 @@ uninstall() {
     return
   fi
   write_receipt "${found[@]}"
-  if [ -f "$PREFIX/made-group" ] && [ -z "$KEEP_MODELS" ]; then groupdel $GROUP || true; fi
+  if [ "$SCOPE" = system ]; then stop_units; fi
+  if [ -f "$PREFIX/made-group" ] && [ -z "$KEEP_MODELS" ] && ! groupdel $GROUP; then
+    say "The group $GROUP stays: an account has it as its own."
+  fi
   rm -rf "${found[@]}"
+  if [ "$SCOPE" = system ] && [ -d /run/systemd/system ]; then systemctl daemon-reload || true; fi
   say "Landfast is gone. The receipt is $RECEIPT."
+}
+
+# What [drift] of a site file put there has nothing to start any more.
+stop_units() {
+  if [ -d /run/systemd/system ] && [ -e "/etc/systemd/system/${UNITS[1]}" ]; then
+    systemctl stop "${UNITS[@]:1}" || true
+  fi
 }
 
 # What was there, file by file with its size, before it went.

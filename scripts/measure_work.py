@@ -54,12 +54,13 @@ def work_of(metadata: Mapping[str, Any], tensors: Mapping[str, tuple[int, ...]],
     of = str(metadata["general.architecture"])
     last = f"blk.{int(metadata[f'{of}.block_count']) - 1}.ffn"
     sums: Counter[str] = Counter()
-    products = 0
+    used = _most(metadata.get(f"{of}.expert_used_count", 0))
+    rows = 0
     for name, shape in tensors.items():
         count = math.prod(max(1, side) for side in shape)
         if len([side for side in shape if side > 1]) < 2 or name in TABLES or "norm" in name or "bias" in name:  # noqa: PLR2004 - a matrix has two sides
             continue
-        products += 1
+        rows += shape[1] * (used if "_exps" in name else 1)
         sums[part_of(name)] += count
         if name.startswith(last) and "gate_inp" not in name:
             sums["last_experts" if "_exps" in name else "last_dense"] += count
@@ -69,9 +70,9 @@ def work_of(metadata: Mapping[str, Any], tensors: Mapping[str, tuple[int, ...]],
     latent = int(metadata.get(f"{of}.attention.kv_lora_rank", 0))
     return Work(
         graph_nodes=graph_nodes,
-        products=products,
+        rows=rows,
         experts_count=_most(metadata.get(f"{of}.expert_count", 0)),
-        experts_used=_most(metadata.get(f"{of}.expert_used_count", 0)),
+        experts_used=used,
         queries_per_key=heads if latent else heads / max(kv_heads, 1),
         head_size=int(metadata.get(f"{of}.attention.key_length", 0))
         or int(metadata[f"{of}.embedding_length"]) // max(heads, 1),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-REPORT_THIS: Final = "This is a fault in Landfast: please report it with what you did."
+REPORT_THIS: Final = "This is an error inside Landfast: please report it with what you did."
 
 
 def problem_of(error: Exception) -> Problem:

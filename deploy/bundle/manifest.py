@@ -22,6 +22,8 @@ POLICY: Final = "policy.toml"
 """Rules that hold for what is installed from the bundle, beside those of the host."""
 WHEELS: Final = "wheels"
 WHEEL_LOCK: Final = "wheels/requirements.lock"
+INSTALLER: Final = "install.sh"
+"""What sets up a host that has nothing but Python, from wheels and lock."""
 MANIFEST_LIMIT_BYTES: Final = 16 << 20
 """A manifest of ten thousand parts has two megabytes; more is meant to hurt."""
 

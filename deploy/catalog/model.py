@@ -1,15 +1,21 @@
 """What the catalogue knows of a model: facts with their sources. It knows nothing of machines."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+
+FileName = Annotated[str, msgspec.Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\\\x00]+\Z")]
+"""A name without folders: it becomes a path here, and an updated catalogue need not be signed."""
+Word = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._+!-]*\Z")]
+"""A project's name or version: it becomes a line that pip reads."""
+Sha256 = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 
 
 class CataloguedFile(msgspec.Struct, frozen=True, kw_only=True):
     """One file of an artifact, in the order in which the engine takes them."""
 
-    name: str
-    """The file's own name, without folders."""
+    name: FileName
+    """The file's own name."""
     size_bytes: int
     size_exact: bool
     """False for a size that its source printed in rounded form: it serves planning, never verification."""
@@ -30,9 +36,9 @@ class HubOrigin(msgspec.Struct, frozen=True, kw_only=True):
 class PackagePiece(msgspec.Struct, frozen=True, kw_only=True):
     """One wheel that holds a model file or a piece of one."""
 
-    distribution: str
-    version: str
-    wheel_sha256: str
+    distribution: Word
+    version: Word
+    wheel_sha256: Sha256
     wheel_bytes: int
     member: str
     """Path inside the wheel."""
@@ -128,8 +134,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     graph_nodes: int
     """Operations of which one token is computed."""
-    products: int
-    """Matrices that it is multiplied with; all experts of a kind count as one."""
+    rows: int
+    """Of all matrices that it is multiplied with, of experts those that are used."""
     dense: int = 0
     """In matrices of the blocks, less those below."""
     important: int = 0

@@ -71,7 +71,7 @@ def _nearest_models(catalog: Catalog, short: str) -> str:
     word = _letters(short)
     holding = [name for name in ids if word and word in _letters(name)]
     near = _nearest(short, holding or ids, 0 if holding else _SIMILARITY)
-    return _did_you_mean(near) if near else "Search for a part of the name."
+    return _did_you_mean(near) if near else "Search for a part of the name with `landfast catalog search`."
 
 
 def _letters(name: str) -> str:

@@ -27,10 +27,12 @@ def require_signed(raw: bytes, path: Path, key: "Ed25519PublicKey") -> None:
     try:
         envelope = msgspec.json.decode(beside.read_bytes(), type=Envelope)
     except OSError as error:
-        raise NotFound(f"There is no signature {beside}.", hint="Bring it with the catalogue.") from error
+        raise NotFound(f"There is no signature {beside}.", hint="Put it beside the catalogue.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityError(f"{beside} is not a signature: {error}.") from error
     if envelope.payloadType != PAYLOAD_TYPE:
-        raise IntegrityError(f"{beside} signs something else than a catalogue.")
+        raise IntegrityError(f"{beside} is not the signature of a catalogue.")
     if verify_dsse(key, envelope) != hashlib.sha256(raw).hexdigest().encode():
-        raise IntegrityError(f"{beside} belongs to another catalogue than {path}.", hint="Bring both anew.")
+        raise IntegrityError(
+            f"{beside} belongs to another catalogue than {path}.", hint="Copy both again from where they were made."
+        )

@@ -85,7 +85,7 @@ def adopt(context: Context, found: AdoptData, *, link: bool = False) -> Result[A
         if link and adopted
         else (),
         errors=tuple(
-            Problem(error.code, f"{model_id} was not taken in: {error.message}", error.hint)
+            Problem(error.code, f"{model_id} was not adopted: {error.message}", error.hint)
             for model_id, error in failures
         ),
         exit_code=int(failures[0][1].exit_code) if failures else ExitCode.DONE,

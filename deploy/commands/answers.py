@@ -21,23 +21,27 @@ NUMBER_LIMIT: Final = 10**15
 COUNTING: Final = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
 BOUNDING: Final = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
 REFERENCE: Final = "$ref"
+REFERENCES: Final = (REFERENCE, "$dynamicRef", "$recursiveRef")
 HINT: Final = "Use a simpler schema."
 
 
 def read_schema(path: Path) -> str:
     """Read a schema from a file and bound what it can cost. Raises NotFound and UsageError."""
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(SIZE_LIMIT_BYTES + 1)
     except OSError as error:
         raise NotFound(f"The schema {path} cannot be read: {error.strerror}.", hint="Check the path.") from error
     if len(raw) > SIZE_LIMIT_BYTES:
-        raise UsageError(f"The schema {path.name} has {len(raw):,} bytes; {SIZE_LIMIT_BYTES:,} are allowed.", hint=HINT)
+        raise UsageError(f"The schema {path.name} has more than the allowed {SIZE_LIMIT_BYTES:,} bytes.", hint=HINT)
     try:
         found = json.loads(raw)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path.name} is not JSON: {error}.", hint="Name a file with a JSON Schema.") from error
     if not isinstance(found, dict):
-        raise UsageError(f"{path.name} is not a JSON Schema: it is no object.", hint="Name a file with a JSON Schema.")
+        raise UsageError(
+            f"{path.name} is not a JSON Schema: it is not an object.", hint="Name a file with a JSON Schema."
+        )
     try:
         _require_bounded(found)
         _require_sound(found)
@@ -49,6 +53,7 @@ def read_schema(path: Path) -> str:
 def problem_of(answer: str, ended: str, schema: str) -> LandfastError | None:
     """What is wrong with an answer that should follow a schema; None where it does."""
     import jsonschema
+    import referencing
 
     if ended in {"length", "context", "cancelled"}:
         return EngineFailed(
@@ -57,9 +62,12 @@ def problem_of(answer: str, ended: str, schema: str) -> LandfastError | None:
     try:
         value = json.loads(answer)
         validator = jsonschema.validators.validator_for(rules := json.loads(schema), jsonschema.Draft202012Validator)
-        fault = jsonschema.exceptions.best_match(validator(rules).iter_errors(value))
+        offline = validator(rules, registry=referencing.Registry())  # the default one would ask the network
+        fault = jsonschema.exceptions.best_match(offline.iter_errors(value))
     except (ValueError, RecursionError) as error:
         return EngineFailed(f"The answer is not JSON: {error}.", hint="Ask again with another --seed.")
+    except referencing.exceptions.Unresolvable as error:
+        return EngineFailed(f"The answer cannot be checked: the schema refers to nothing ({error}).", hint=HINT)
     if fault is None:
         return None
     where = fault.json_path.removeprefix("$.") if fault.json_path != "$" else "the whole"
@@ -97,7 +105,7 @@ def _counted(part: dict[str, Any]) -> int:
     """What the grammar repeats for one part."""
     asked = [part[name] for name in COUNTING & part.keys() if isinstance(part[name], int)]
     if max(asked, default=0) > COUNT_LIMIT:
-        raise ValueError(f"it asks for {max(asked):,} letters or items; {COUNT_LIMIT:,} are possible")
+        raise ValueError(f"it asks for {max(asked):,} characters or items; {COUNT_LIMIT:,} are possible")
     return max(asked, default=0)
 
 
@@ -108,9 +116,9 @@ def _require_plain(part: dict[str, Any], schema: dict[str, Any]) -> None:
     for name in BOUNDING & part.keys():
         if isinstance(part[name], (int, float)) and abs(part[name]) > NUMBER_LIMIT:
             raise ValueError(f"{name} is {part[name]:g}, beyond {NUMBER_LIMIT:g}")
-    reference = part.get(REFERENCE)
-    if isinstance(reference, str):
-        _require_leads_somewhere(reference, schema)
+    for reference in map(part.get, REFERENCES):
+        if isinstance(reference, str):
+            _require_leads_somewhere(reference, schema)
 
 
 def _largest_repeat(pattern: str) -> int:

@@ -78,10 +78,14 @@ def _accepted(description: Description) -> Acceptance | None:
 
 
 def _account() -> str:
-    """Who runs this; behind sudo, who called it."""
+    """Who runs this, as the system says and not the environment; behind sudo, who called it."""
     try:
+        import pwd
+
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except ImportError:
         name = getpass.getuser()
-    except (KeyError, OSError):
+    except KeyError:
         name = str(os.getuid())
     caller = os.environ.get("SUDO_USER")
     return f"{caller} (as {name})" if caller and caller != name else name

@@ -18,12 +18,14 @@ def read_attachment(name: str) -> Attachment:
     if not path.exists():
         raise NotFound(f"There is no file {name}.", hint="Check the path.")
     if not path.is_file():
-        raise UsageError(f"{name} is no file.", hint="Attach one file after the other.")
+        raise UsageError(f"{name} is not a file.", hint="Attach one file after the other.")
     try:
         with path.open("rb") as file:
             raw = file.read(LIMIT_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"{name} cannot be read: {os.strerror(error.errno or 0)}.", hint="Check its mode.") from error
+        raise UsageError(
+            f"{name} cannot be read: {os.strerror(error.errno or 0)}.", hint="Check its permissions."
+        ) from error
     return Attachment(path.name, as_text(raw, name))
 
 
@@ -37,7 +39,7 @@ def as_text(raw: bytes, name: str) -> str:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UsageError(f"{name} is no UTF-8 text.", hint="Convert it to a text file first.") from error
+        raise UsageError(f"{name} is not UTF-8 text.", hint="Convert it to a text file first.") from error
     if "\0" in text:
         raise UsageError(f"{name} is a binary file.", hint="Convert it to a text file first.")
     if not text.strip():

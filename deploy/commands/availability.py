@@ -43,6 +43,8 @@ def reach_messages(context: Context, reach: tuple[Reach, ...]) -> tuple[Message,
     if not context.sources and not context.barred:
         return (info("Offline: only installed models are offered."),)
     silent = tuple(
-        warning(f"No answer from the {found.source}: {found.reason}") for found in reach if not found.reachable
+        warning(f"No answer from the {found.source}: {found.reason.rstrip('.')}.")
+        for found in reach
+        if not found.reachable
     )
     return (*(info(sentence) for sentence in context.barred), *silent)

@@ -11,6 +11,7 @@ from deploy import __version__
 from deploy.bundle import wheels as wheel_maker
 from deploy.bundle.manifest import (
     CATALOGUE,
+    INSTALLER,
     LICENCES,
     POLICY,
     WHEEL_LOCK,
@@ -179,7 +180,11 @@ def _wheel_items(context: Context, scratch: Path) -> tuple[Item, ...]:
     wheels = wheel_maker.collect(checkout, context.paths.state / "wheels", os.environ, context.report)
     lock = scratch / "requirements.lock"
     lock.write_bytes(wheel_maker.lock_of(wheels))
-    return (*(Item(f"{WHEELS}/{wheel.name}", wheel) for wheel in wheels), Item(WHEEL_LOCK, lock))
+    return (
+        *(Item(f"{WHEELS}/{wheel.name}", wheel) for wheel in wheels),
+        Item(WHEEL_LOCK, lock),
+        Item(INSTALLER, checkout / "scripts" / INSTALLER),
+    )
 
 
 def _licence(context: Context, record: Installed) -> str:

@@ -44,7 +44,7 @@ class CalibrateData(msgspec.Struct, frozen=True, kw_only=True):
 
 EXAMPLE_BYTES: Final = 4.8e9
 EXAMPLE_NODES: Final = 1266
-EXAMPLE_PRODUCTS: Final = 253
+EXAMPLE_ROWS: Final = 1_700_000
 
 
 def calibrate(context: Context) -> Result[CalibrateData]:
@@ -58,7 +58,7 @@ def calibrate(context: Context) -> Result[CalibrateData]:
     if len(measured) < NEEDED:
         raise EngineFailed(
             f"Only {len(measured)} of the measurements could be made in the time: the machine is too busy.",
-            hint="Run `landfast calibrate` again when other programs rest.",
+            hint="Run `landfast calibrate` again when other programs are idle.",
         )
     ran = planned[: len(measured)]
     calibration = Calibration(
@@ -110,7 +110,7 @@ def _repack_bytes_s(ran: Sequence[Probe], measured: Sequence[Measured]) -> float
 
 def _example(calibration: Calibration) -> float:
     best = max(calibration.rates, key=lambda rates: like_reference(rates, "plain", "bytes_s", "Q4_K"))
-    fixed = EXAMPLE_NODES * best.node_s + EXAMPLE_PRODUCTS * best.product_s
+    fixed = EXAMPLE_NODES * best.node_s + EXAMPLE_ROWS * best.row_s
     return 1 / (fixed + EXAMPLE_BYTES / like_reference(best, "plain", "bytes_s", "Q4_K"))
 
 
@@ -120,6 +120,6 @@ def _about(calibration: Calibration) -> tuple[Message, ...]:
     return (
         warning(
             f"Other programs kept {calibration.busy_cores:g} cores busy, and the figures are for that. "
-            "Run `landfast calibrate` again when they rest."
+            "Run `landfast calibrate` again when they are idle."
         ),
     )

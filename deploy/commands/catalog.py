@@ -150,7 +150,7 @@ def _write(raw: bytes, place: Path) -> None:
         staged.replace(place)
     except OSError as error:
         staged.unlink(missing_ok=True)
-        raise NotWritable(f"{place} cannot be written: {error.strerror}.", hint="Look at its permissions.") from error
+        raise NotWritable(f"{place} cannot be written: {error.strerror}.", hint="Check its permissions.") from error
 
 
 def _matches(model: Model, wanted: CatalogFilter) -> bool:

@@ -67,7 +67,7 @@ def real_context(report: Report, *, offline: bool = False, unsealed: bool = Fals
         engine=LlamaEngine(unsealed=unsealed),
         sources=sources,
         profile=lambda: _profile(paths.store),
-        catalog=lambda: load_newest(_catalogue(paths)),
+        catalog=lambda: load_newest(catalogue_in_force(paths)),
         report=report,
         policy=policy,
         barred=barred,
@@ -75,8 +75,8 @@ def real_context(report: Report, *, offline: bool = False, unsealed: bool = Fals
     )
 
 
-def _catalogue(paths: Paths) -> Path:
-    """One's own newer catalogue, or else the host's."""
+def catalogue_in_force(paths: Paths) -> Path:
+    """Where an update has put a catalogue: one's own place, or else the host's."""
     return paths.host.catalogue if paths.host is not None and not paths.catalogue.exists() else paths.catalogue
 
 

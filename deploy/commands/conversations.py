@@ -142,4 +142,4 @@ def _require_allowed(context: Context) -> None:
 def _retained(found: tuple[Summary, ...], why: str) -> tuple[Message, ...]:
     if not why or not found:
         return ()
-    return (warning(f"{why} These were saved before; `landfast conversations delete --all` takes them away."),)
+    return (warning(f"{why} These were saved before; `landfast conversations delete --all` deletes them."),)

@@ -98,7 +98,7 @@ def _store(context: Context) -> Check:
             name="store",
             outcome="failed",
             detail=f"{place} cannot be written.",
-            advice="Give yourself write access, or set LANDFAST_HOME to a folder of your own.",
+            advice="Give this user write access to it, or set LANDFAST_HOME to a folder that can be written.",
         )
     return Check(name="store", outcome="ok", detail=_tilde(root))
 
@@ -142,7 +142,9 @@ def _sources(context: Context) -> tuple[Check, ...]:
             name=found.source,
             outcome="ok" if found.reachable else "warning",
             detail=found.reason,
-            advice="" if found.reachable else "Fine for a machine without internet; else look at proxy and mirror.",
+            advice=""
+            if found.reachable
+            else "This is fine without internet; otherwise check the proxy and the mirror.",
         )
         for found in reach_all(context.sources)
     )

@@ -72,7 +72,7 @@ _DOUBT: Final = "{} was not made for vectors: the mean over each text's tokens w
 
 def _require_texts(texts: tuple[str, ...]) -> None:
     if not texts:
-        raise UsageError("There is no text.", hint='Give some: `landfast embed "..."`, or pipe in one on each line.')
+        raise UsageError("There is no text.", hint='Give some: `landfast embed "..."`, or pipe in one text per line.')
     empty = next((number for number, text in enumerate(texts, 1) if not text.strip()), None)
     if empty is not None:
         raise UsageError(f"Text {empty} is empty.", hint="Leave empty lines out.")

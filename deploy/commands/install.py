@@ -62,6 +62,7 @@ def install(context: Context, request: InstallRequest) -> Result[InstallData]:
         if not _outdated(target) and _whole(context, target.installed):
             return _nothing_to_do(target.installed, reason, messages)
         target = _again(target, request)
+        _require_admitted(context, target)
     offered = _offered(context, request, target)
     wanted = _described(context, target, request.workload)
     installed, fresh, note = _bring(context, offered, wanted)

@@ -45,5 +45,7 @@ def export(context: Context) -> Result[ExportData]:
 def _note(text: str) -> Note:
     match = NOTE.fullmatch(text)
     if match is None:
-        raise UsageError(f"{text!r} is not the form LINES:SHA256.", hint="Take it from an earlier `journal verify`.")
+        raise UsageError(
+            f"{text!r} is not of the form LINES:SHA256.", hint="Take it from an earlier `landfast journal verify`."
+        )
     return Note(int(match[1]), match[2])

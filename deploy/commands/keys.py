@@ -45,5 +45,5 @@ def export(context: Context) -> Result[ExportData]:
 def trust_key(context: Context, file: str) -> Result[TrustData]:
     """Take in bundles that this key has signed, from now on. Raises NotFound, UsageError."""
     known, fresh = trust(context.paths, read_key(Path(file).expanduser()))
-    messages = () if fresh else (info("It was trusted already."),)
+    messages = () if fresh else (info("This key was trusted already."),)
     return Result(command="keys trust", changed=fresh, data=TrustData(key=known), messages=messages)

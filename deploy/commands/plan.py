@@ -9,10 +9,10 @@ from deploy.catalog.model import Artifact, Model
 from deploy.commands.admission import subject_of
 from deploy.commands.context import Context
 from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, Target, budget_of, resolve
-from deploy.engine.protocol import LoadPlan
+from deploy.engine.protocol import LoadPlan, Rehearsed
 from deploy.errors import ExitCode
 from deploy.fit.advice import Change, advise
-from deploy.fit.demand import demand_of_file
+from deploy.fit.demand import Demand, demand_of_file
 from deploy.fit.fit import (
     DEFAULT_MIN_DECODE_TOK_S,
     PoolUse,
@@ -142,22 +142,12 @@ def _of_catalogue(model: Model, artifact: Artifact, found: Budget, workload: Wor
 def _of_file(context: Context, own: _Own, found: Budget, workload: Workload) -> PlanData:
     """A file that the catalogue does not know is rehearsed by the engine itself."""
     pool = found.host
-    plan = load_plan(min(workload.context_tokens, own.contents.context_tokens), pool, found)
-    said = context.engine.rehearse(own.paths, plan)
-    demand = demand_of_file(own.contents, own.label, said.state_bytes, plan.context_tokens)
-    room, known = room_bytes(pool), conditions_of(found)
-    plans = sorted(
-        ways(plan, demand, pool, found.threads, known),
-        key=lambda way: turn_s(way, demand, pool, found.threads, known),
-    )
-    for plan in plans:
-        if plan.flash_attention and not plan.repack:
-            memory = plan_memory_rehearsed(said, plan, own.contents.shape)
-        else:
-            memory = plan_memory_rehearsed(context.engine.rehearse(own.paths, plan), plan, own.contents.shape)
-        if memory.peak_bytes <= room:
-            break
-    speed = forecast(demand, pool, found.threads, plan, known)
+    room = room_bytes(pool)
+    first = load_plan(min(workload.context_tokens, own.contents.context_tokens), pool, found)
+    said = context.engine.rehearse(own.paths, first)
+    demand = demand_of_file(own.contents, own.label, said.state_bytes, first.context_tokens)
+    plan, memory = _best_way(context, own, _Rehearsal(first, said), demand, found)
+    speed = forecast(demand, pool, found.threads, plan, conditions_of(found))
     verdict, reason = _judge(memory.peak_bytes, room, speed, workload)
     return PlanData(
         id=own.label,
@@ -173,6 +163,33 @@ def _of_file(context: Context, own: _Own, found: Budget, workload: Workload) -> 
         verdict=verdict,
         reason=reason,
     )
+
+
+class _Rehearsal(NamedTuple):
+    """What the engine said of a plan."""
+
+    plan: LoadPlan
+    said: Rehearsed
+
+
+def _best_way(
+    context: Context, own: _Own, first: _Rehearsal, demand: Demand, found: Budget
+) -> tuple[LoadPlan, MemoryPlan]:
+    """The fastest way to load the file that fits, and what it takes; each one that differs in memory is rehearsed."""
+    pool, known = found.host, conditions_of(found)
+    tried = sorted(
+        ways(first.plan, demand, pool, found.threads, known),
+        key=lambda way: turn_s(way, demand, pool, found.threads, known),
+    )
+
+    def memory(way: LoadPlan) -> MemoryPlan:
+        alike = way.flash_attention and not way.repack
+        said = first.said if alike else context.engine.rehearse(own.paths, way)
+        return plan_memory_rehearsed(said, way, own.contents.shape)
+
+    found_ways = ((way, memory(way)) for way in tried)
+    fitting = next(((way, took) for way, took in found_ways if took.peak_bytes <= room_bytes(pool)), None)
+    return fitting or (tried[-1], memory(tried[-1]))
 
 
 def _judge(

@@ -4,7 +4,7 @@
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, Self, TypeVar
 import msgspec
 
 from deploy.engine.files import HeldFiles
+from deploy.engine.plain import plain
 from deploy.engine.process import EngineProcess
 from deploy.engine.protocol import (
     Adapter,
@@ -44,6 +45,8 @@ from deploy.engine.protocol import (
     Start,
     Step,
     Targets,
+    Text,
+    Thinking,
 )
 from deploy.engine.watch import HANG_LIMIT_S, LOOK_EVERY_S, Watch
 from deploy.engine.wire import Channel, FrameTooLarge, event_decoder
@@ -108,7 +111,7 @@ class Engine(Protocol):
         """Say what a load would take. Raises EngineFailed."""
         ...
 
-    def measure(self, trials: Sequence[Trial]) -> Iterator[Measured]:
+    def measure(self, trials: Sequence[Trial]) -> Generator[Measured, None, None]:
         """Time the engine on models, one after the other in one process. Raises EngineFailed."""
         ...
 
@@ -151,7 +154,7 @@ class LlamaEngine:
         with HeldFiles(files) as held, LlamaSession(self._start(held, plan), held) as session:
             return session.rehearse(held.names, plan)
 
-    def measure(self, trials: Sequence[Trial]) -> Iterator[Measured]:
+    def measure(self, trials: Sequence[Trial]) -> Generator[Measured, None, None]:
         """Let a process of its own see the models and nothing else."""
         with HeldFiles([trial.file for trial in trials]) as held:
             gpu = next((trial.plan for trial in trials if trial.plan.gpu_layers), LoadPlan(context_tokens=0))
@@ -321,9 +324,13 @@ class LlamaSession:
         if self._process.ended:
             return
         self.cancel()
-        with suppress(EngineFailed):
-            while not isinstance(self._receive_or_end(), (Done, Failed)):
-                pass
+        try:
+            with suppress(EngineFailed):
+                while not isinstance(self._receive_or_end(), (Done, Failed)):
+                    pass
+        except BaseException:  # stopped again meanwhile: what still comes would be taken for the next answer
+            self._process.kill()
+            raise
 
     def _expect(self, kind: type[Wanted]) -> Wanted:
         event = self._receive()
@@ -337,6 +344,8 @@ class LlamaSession:
                 self._channel.send(request)
         except FrameTooLarge as error:
             raise EngineFailed("The request is too long for the engine.", hint="Shorten the prompt.") from error
+        except UnicodeEncodeError as error:
+            raise EngineFailed("The text is not UTF-8.", hint="Convert it first, such as with iconv.") from error
         except BlockingIOError as error:  # it has not read for as long as the socket's own limit
             raise self._hung() from error
         except OSError as error:
@@ -349,7 +358,7 @@ class LlamaSession:
         return event
 
     def _refusal(self, event: Failed) -> EngineFailed:
-        return EngineFailed(self._named(event.message), hint=event.hint)
+        return EngineFailed(plain(self._named(event.message)), hint=plain(event.hint))
 
     def _receive_or_end(self) -> Event:
         try:
@@ -358,7 +367,7 @@ class LlamaSession:
             raise self._process.death(self._doing) from error
         except msgspec.DecodeError as error:
             raise EngineFailed("The engine process sent something that is not understood.") from error
-        return event
+        return type(event)(plain(event.text)) if isinstance(event, (Text, Thinking)) else event
 
     def _next_frame(self) -> bytes:
         """Wait for as long as the process works. Raises EngineFailed when it hangs."""
@@ -374,5 +383,5 @@ class LlamaSession:
         self._process.kill()
         return EngineFailed(
             f"The engine process did nothing for {self._hang_limit_s:.0f} s while it {self._doing}; it was ended.",
-            hint="Try again. If it happens again, look whether the disk that holds the model answers.",
+            hint="Try again. If it happens again, check the disk that holds the model.",
         )

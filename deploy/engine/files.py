@@ -61,7 +61,8 @@ class HeldFiles:
         except OSError as error:
             self.__exit__(None, None, None)
             raise EngineFailed(
-                f"{file} cannot be opened: {error.strerror}.", hint="Look whether it is there and may be read."
+                f"{file} cannot be opened: {error.strerror}.",
+                hint="Check that it is there and that this user may read it.",
             ) from error
 
     def _look(self) -> tuple[tuple[int, int, int, int], ...]:

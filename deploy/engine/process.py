@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from deploy.engine.plain import plain
 from deploy.engine.protocol import Start
 from deploy.errors import EngineFailed
 
@@ -112,7 +113,7 @@ class EngineProcess:
             words = os.read(self._words, WORDS_BYTES)
         lines = words.decode("utf-8", "replace").strip().splitlines()
         telling = [line for line in lines if "GGML_ASSERT" in line or "error" in line.lower()]
-        return _BUILD_FOLDER.sub("", (telling or lines or [""])[-1].strip())
+        return plain(_BUILD_FOLDER.sub("", (telling or lines or [""])[-1].strip()))
 
 
 def _obituary(status: int, doing: str, last_words: str) -> EngineFailed:

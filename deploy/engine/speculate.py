@@ -27,6 +27,8 @@ is so sure of itself that this changes no word, and other texts are left alone.
 """
 FIRST_CHANCE: Final = 0.5
 CHANCE_WEIGHT: Final = 1 / 8
+TOO_DEAR: Final = 1.8
+"""Times the assumed cost, from which on even a text that only copies gains nothing worth the trouble."""
 LOOKED_AT: Final = 16
 """Steps of each kind that the cost is taken from, and half of them before it counts."""
 NO_REPETITION: Final = "nothing in the text repeated"
@@ -89,7 +91,7 @@ class Pace:
             self._excess.append(seconds / statistics.median(self._plain_s) / COSTS[guesses])
         if not self._veto and len(self._excess) >= LOOKED_AT // 2:
             excess = statistics.median(self._excess)
-            self._veto = f"steps that check guesses take {excess:.1f} times as long as assumed" * (excess > WORTH_IT)
+            self._veto = f"steps that check guesses take {excess:.1f} times as long as assumed" * (excess > TOO_DEAR)
 
     def saw(self, *, right: bool) -> None:
         """Learn whether a guess came true."""

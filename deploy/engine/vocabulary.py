@@ -5,8 +5,10 @@ from typing import Any, Final
 
 import llama_cpp.llama_cpp as native
 
+from deploy.engine.native import Refusal
+
 PIECE_BYTES: Final = 256
-"""Room for one token's bytes; the longest pieces of today's vocabularies take half of it."""
+"""Room for one token's bytes at first; the longest pieces of today's vocabularies take half of it."""
 
 CONTROL: Final = native.LLAMA_TOKEN_ATTR_CONTROL | native.LLAMA_TOKEN_ATTR_UNKNOWN
 
@@ -29,6 +31,8 @@ class Vocabulary:
         room = len(raw) + 16
         buffer = (native.llama_token * room)()
         count = native.llama_tokenize(self._vocabulary, raw, len(raw), buffer, room, add_special, parse_special)
+        if count < 0:
+            raise Refusal("The engine cannot turn this text into tokens.", "Ask with a shorter text.")
         return list(buffer[:count])
 
     def piece(self, token: int) -> bytes:
@@ -68,5 +72,13 @@ class Vocabulary:
         return self._bytes(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
     def _bytes(self, token: int, *, special: bool) -> bytes:
-        length = native.llama_token_to_piece(self._vocabulary, token, self._buffer, PIECE_BYTES, 0, special)
+        length = self._copy(token, special=special)
+        if length < 0:
+            self._buffer = ctypes.create_string_buffer(-length)
+            length = self._copy(token, special=special)
         return self._buffer.raw[: max(length, 0)]
+
+    def _copy(self, token: int, *, special: bool) -> int:
+        """Have the token's bytes written to the buffer: how many they are, or, negative, how many it would take."""
+        room = len(self._buffer)
+        return int(native.llama_token_to_piece(self._vocabulary, token, self._buffer, room, 0, special))

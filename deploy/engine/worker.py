@@ -167,12 +167,17 @@ class _Worker:
 
 
 def _listen(channel: Channel, requests: "queue.SimpleQueue[Request]", stop: "StopFlag") -> None:
-    """Pass requests on in order; a Cancel acts at once, while native code computes."""
+    """Pass requests on in order; a Cancel acts at once, while native code computes.
+
+    A frame that is no request ends the process: no parent sends one, and nobody would notice the parent's end after it.
+    """
     while True:
         try:
             request = request_decoder.decode(channel.receive_raw())
         except EOFError:
             os._exit(0)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            os._exit(1)
         if isinstance(request, Cancel):
             stop.raise_()
             continue

@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from deploy.engine.protocol import LoadPlan, Measured, Step
+from deploy.gguf.ggml_types import TENSOR_TYPES
 from deploy.gguf.hollow import HollowModel, Matrix
 
 SCHEMA: Final = "landfast.calibration/1"
@@ -19,6 +20,9 @@ DEPTH_TOKENS: Final = 1024
 PROMPT_TOKENS: Final = 128
 CELL_ELEMENT_BYTES: Final = 4
 """Of an f16 cache, for one number of a key and the one of its value."""
+K_BLOCK: Final = 256
+SHORT_BLOCK_ROW: Final = 0.5
+"""A row of a type with short blocks beside one of a K type, found on the shapes that scripts/bench/speed.py names."""
 WRITE_LIMIT_S: Final = 0.08
 WEIGHTS_BYTES: Final = 260e6
 """Of a probe of one type: of much less, caches of the processor would hold a part."""
@@ -32,8 +36,10 @@ Hold = Literal["plain", "repacked", "experts"]
 class Attention(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds for each token that one token attends to."""
 
+    block_s: float
+    """For each block, whatever is in memory: without flash attention there are more steps to wait for."""
     write_key_s: float
-    """For each number of its keys."""
+    """For each number of its keys where they are as wide as WIDE_KEYS; narrower ones lie closer to each other."""
     write_query_s: float
     """For each number of the queries that it meets."""
     write_head_s: float
@@ -58,8 +64,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     node_s: float
     """For each operation of the graph."""
-    product_s: float
-    """More for each product with a matrix: threads wait for each other after it."""
+    row_s: float
+    """More for each row of a matrix of a K type: starting it, and adding up what its lanes hold."""
     plain: Throughput
     repacked: Throughput
     experts: Throughput
@@ -115,6 +121,7 @@ _NODES: Final = {"embedding": 256, "feed_forward": 512, "heads": 4, "kv_heads": 
 _HEADS: Final = {"embedding": 256, "feed_forward": 256}
 FEW_KEYS, SMALL_HEADS, MANY_KEYS = (16, 4, 128), (32, 8, 64), (16, 16, 128)
 """Query heads, key heads and their width: each pair differs in one of the three figures that attention costs."""
+WIDE_KEYS: Final = MANY_KEYS[1] * MANY_KEYS[2]
 ATTENTION_BLOCKS: Final = {FEW_KEYS: 1, SMALL_HEADS: 1, MANY_KEYS: 5}
 """The many keys are more than caches of a processor hold, as those of a real model are."""
 ANCHOR: Final = "Q4_K"
@@ -234,33 +241,33 @@ def solve(ran: Sequence[Probe], measured: Sequence[Measured], counts: Sequence[i
 def _solve_for(seen: _Seen, done: Sequence[Probe], threads: int, most: Rates | None) -> Rates:
     """`most` are the constants with all threads; None when these are they."""
     node_s = seen.writing("nodes", threads) / seen.measured["nodes"].graph_nodes
-    product_s = _product_s(seen, done, threads, node_s)
+    row_s = _row_s(seen, done, threads, node_s)
     found: dict[Hold, Throughput] = {}
     attention = {flash: _attention(seen, threads, most, flash=flash) for flash in (True, False)}
     for hold in ("plain", "repacked", "experts"):
         known = Throughput(bytes_s={}, operations_s={})
         for probe in done:
             if probe.hold == hold:
-                _add(known, probe, seen, _Fixed(threads, node_s, product_s, attention[False], found.get("plain")), most)
+                _add(known, probe, seen, _Fixed(threads, node_s, row_s, attention[False], found.get("plain")), most)
         found[hold] = known
     return Rates(
         threads=threads,
         node_s=node_s,
-        product_s=product_s,
+        row_s=row_s,
         with_flash=attention[True],
         without_flash=attention[False],
         **found,
     )
 
 
-def _product_s(seen: _Seen, done: Sequence[Probe], threads: int, node_s: float) -> float:
-    """Small and large matrices of one type take their bytes' time and this for each: two equations."""
+def _row_s(seen: _Seen, done: Sequence[Probe], threads: int, node_s: float) -> float:
+    """Small and large matrices of one type take their bytes' time and this for each row: two equations."""
     small, large = (next(probe for probe in done if probe.name == name) for name in ("small", "large"))
     times = [
         seen.writing(probe.name, threads) - seen.measured[probe.name].graph_nodes * node_s for probe in (small, large)
     ]
     share = _bytes(small) / _bytes(large)
-    count = len(small.model.matrices()) - share * len(large.model.matrices())
+    count = _rows(small.model) - share * _rows(large.model)
     return max(0.0, (times[0] - share * times[1]) / count)
 
 
@@ -269,7 +276,7 @@ class _Fixed(NamedTuple):
 
     threads: int
     node_s: float
-    product_s: float
+    row_s: float
     attention: Attention
     plain: Throughput | None
 
@@ -279,7 +286,7 @@ def _add(known: Throughput, probe: Probe, seen: _Seen, fixed: _Fixed, most: Rate
     kind, model = probe.model.weight_type, probe.model
     mine = {matrix.name for matrix in _own(model)}
     others = [m for m in model.matrices() if m.name not in mine and m.type_name == model.other_type]
-    base = seen.measured[probe.name].graph_nodes * fixed.node_s + len(model.matrices()) * fixed.product_s
+    base = seen.measured[probe.name].graph_nodes * fixed.node_s + _rows(model) * fixed.row_s
     taken = seen.writing(probe.name, fixed.threads) - base
     if others and fixed.plain:
         taken -= sum(matrix.size_bytes for matrix in others) / fixed.plain.bytes_s[model.other_type]
@@ -292,6 +299,19 @@ def _add(known: Throughput, probe: Probe, seen: _Seen, fixed: _Fixed, most: Rate
     if others and fixed.plain:
         reading -= 2 * PROMPT_TOKENS * sum(m.parameters for m in others) / fixed.plain.operations_s[model.other_type]
     known.operations_s[kind] = 2 * PROMPT_TOKENS * _passed(model) / max(reading, LEAST)
+
+
+def row_weight(type_name: str) -> float:
+    """What starting a row costs beside one of the K types."""
+    block = next(kind.block_elements for kind in TENSOR_TYPES.values() if kind.name == type_name)
+    return 1.0 if block == K_BLOCK else SHORT_BLOCK_ROW
+
+
+def _rows(model: HollowModel) -> float:
+    return sum(
+        m.shape[1] * row_weight(m.type_name) * (model.experts_used if "_exps" in m.name else 1)
+        for m in model.matrices()
+    )
 
 
 def _attended_s(model: HollowModel, attention: Attention) -> float:
@@ -331,12 +351,26 @@ def _attention(seen: _Seen, threads: int, most: Rates | None, *, flash: bool) ->
     key_s = max(0.0, (many - few) / (MANY_KEYS[1] * MANY_KEYS[2]))
     read_head_s, read_query_s = _reading_attention(seen, threads, most, flash=flash)
     return Attention(
+        block_s=max(0.0, _block_s(seen, threads)) if not flash else 0.0,
         write_key_s=key_s,
         write_query_s=query_s,
         write_head_s=head_s,
         read_query_s=read_query_s,
         read_head_s=read_head_s,
     )
+
+
+def _block_s(seen: _Seen, threads: int) -> float:
+    """What a block without flash attention takes more than one with it, with nothing in memory."""
+    each = [
+        (
+            seen.writing(_attention_name(heads, flash=False), threads)
+            - seen.writing(_attention_name(heads, flash=True), threads)
+        )
+        / ATTENTION_BLOCKS[heads]
+        for heads in (FEW_KEYS, SMALL_HEADS, MANY_KEYS)
+    ]
+    return sum(each) / len(each)
 
 
 def _deeper(seen: _Seen, name: str, threads: int) -> float:

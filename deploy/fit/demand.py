@@ -2,16 +2,17 @@
 
 from typing import Final, NamedTuple
 
-from deploy.catalog.model import Artifact, Cache, Model, Work
-from deploy.fit.calibration import CELL_ELEMENT_BYTES
+from deploy.catalog.model import Artifact, Cache, MemoryCurve, Model, Work
+from deploy.fit.calibration import CELL_ELEMENT_BYTES, K_BLOCK, row_weight
 from deploy.gguf.check import ModelFile
 from deploy.gguf.ggml_types import TENSOR_TYPES
 
 BITS: Final = {kind.name: 8 * kind.block_bytes / kind.block_elements for kind in TENSOR_TYPES.values()}
 """Of one weight, by tensor type."""
+BLOCK_OF: Final = {kind.name: kind.block_elements for kind in TENSOR_TYPES.values()}
 ASSUMED_NODES: Final = 1000
-ASSUMED_PRODUCTS: Final = 220
-"""Of a model whose graph is not known: 30 blocks of seven matrices."""
+ASSUMED_WIDTH: Final = 2048
+"""Of a model whose graph is not known."""
 ASSUMED_HEAD_SIZE: Final = 128
 
 
@@ -46,6 +47,11 @@ _MIXES: Final = {
 """Source: llama.cpp's quantiser (src/llama-quant.cpp). What is missing here has one type for all."""
 
 
+_SMALLER_BLOCKS: Final = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+_SMALLEST: Final = "IQ4_NL"
+"""What the quantiser takes where rows are no multiple of that: for these types, and for the smaller ones."""
+
+
 class Part(NamedTuple):
     """Weights of one type."""
 
@@ -61,12 +67,15 @@ class Demand(NamedTuple):
     """What one model in one form takes."""
 
     graph_nodes: int
-    products: int
+    rows: float
+    """Of all matrices, as many as they would be of K types."""
     parts: tuple[Part, ...]
     caches: tuple[Cache, ...]
     """For an f16 cache."""
     queries_per_key: float
     head_size: int
+    key_width: int
+    """Numbers of a token's keys in one block."""
     size_bytes: int
     """All weights."""
     model_id: str = ""
@@ -76,6 +85,11 @@ class Demand(NamedTuple):
     def bytes(self) -> float:
         """Weights that one token reads."""
         return sum(part.bytes for part in self.parts)
+
+    @property
+    def attending_blocks(self) -> float:
+        """Blocks that attend to what is in memory."""
+        return sum(cache.bytes_per_cell for cache in self.caches) / CELL_ELEMENT_BYTES / max(self.key_width, 1)
 
     @property
     def passed(self) -> float:
@@ -97,11 +111,12 @@ def demand_of(model: Model, artifact: Artifact) -> Demand:
     work = model.work or _work_assumed(model)
     return Demand(
         graph_nodes=work.graph_nodes,
-        products=work.products,
-        parts=_parts(work, artifact),
+        rows=work.rows * row_weight(_fitting(mix_of(artifact.quant), _width(work, model.memory)).plain),
+        parts=_parts(work, artifact, model.memory),
         caches=model.memory.f16.caches,
         queries_per_key=work.queries_per_key,
         head_size=work.head_size,
+        key_width=round(model.memory.heads / work.queries_per_key * work.head_size),
         size_bytes=artifact.size_bytes,
         model_id=model.id,
     )
@@ -114,17 +129,19 @@ def demand_of_file(contents: ModelFile, label: str, state_bytes: int, context_to
     idle = 1 - contents.expert_used_count / contents.expert_count if contents.expert_count else 0.0
     idle_bytes = contents.expert_tensor_bytes * idle
     share = contents.parameters / max(contents.tensor_bytes, 1)
+    dense_share = 1 - idle_bytes / max(contents.tensor_bytes, 1)
     dense = contents.tensor_bytes - contents.expert_tensor_bytes
     used = contents.expert_tensor_bytes - idle_bytes
     parts = [Part(mix.plain, dense, dense * share)] + ([Part(mix.plain, used, used * share, True)] if used else [])  # noqa: FBT003
     cell = Cache(bytes_per_cell=round(state_bytes / max(context_tokens, 1)))
     return Demand(
         graph_nodes=ASSUMED_NODES * contents.block_count // 30,
-        products=7 * contents.block_count + 1,
+        rows=contents.parameters * dense_share / contents.embedding_length * row_weight(mix.plain),
         parts=tuple(parts),
         caches=(cell,),
         queries_per_key=contents.head_count / max(contents.head_count_kv, 1),
         head_size=contents.key_length or ASSUMED_HEAD_SIZE,
+        key_width=contents.head_count_kv * (contents.key_length or ASSUMED_HEAD_SIZE),
         size_bytes=contents.tensor_bytes,
         model_id=label,
     )
@@ -144,7 +161,7 @@ def _work_assumed(model: Model) -> Work:
     """As if the active parameters were all of one kind."""
     return Work(
         graph_nodes=ASSUMED_NODES,
-        products=ASSUMED_PRODUCTS,
+        rows=model.parameters_active // ASSUMED_WIDTH,
         dense=model.parameters_active,
         queries_per_key=4.0,
         head_size=ASSUMED_HEAD_SIZE,
@@ -152,9 +169,9 @@ def _work_assumed(model: Model) -> Work:
     )
 
 
-def _parts(work: Work, artifact: Artifact) -> tuple[Part, ...]:
+def _parts(work: Work, artifact: Artifact, curve: MemoryCurve) -> tuple[Part, ...]:
     """By type, scaled so that all weights together have the size of the files."""
-    mix = mix_of(artifact.quant)
+    mix = _fitting(mix_of(artifact.quant), _width(work, curve))
     dense_type = "Q8_0" if mix.plain == "MXFP4" else mix.plain
     important_type = "Q8_0" if mix.important == "MXFP4" else mix.important
     output_type = "Q8_0" if mix.output == "MXFP4" else mix.output
@@ -173,6 +190,24 @@ def _parts(work: Work, artifact: Artifact) -> tuple[Part, ...]:
         for kind, count, part, left_out, experts in rows
         if count and part
     )
+
+
+def _width(work: Work, curve: MemoryCurve) -> int:
+    """Numbers of one token: the output matrix has so many for each word."""
+    return work.output * 4 // max(curve.output_bytes, 1)
+
+
+def _fitting(mix: Mix, width: int) -> Mix:
+    """The types that rows of this width can have. Down projections have other rows, which mostly fit."""
+    if width % K_BLOCK == 0:
+        return mix
+    return mix._replace(plain=_with_small_blocks(mix.plain), output=_with_small_blocks(mix.output))
+
+
+def _with_small_blocks(kind: str) -> str:
+    if BLOCK_OF[kind] < K_BLOCK:
+        return kind
+    return _SMALLER_BLOCKS.get(kind, _SMALLEST)
 
 
 def _scale(work: Work, artifact: Artifact, rows: list[tuple[str, float, float, int, bool]], embedding: str) -> float:

@@ -78,14 +78,26 @@ EXPERT_OPERATIONS_S: Final = {
 _PLAIN: Final = Throughput(bytes_s=PLAIN_BYTES_S, operations_s=PLAIN_OPERATIONS_S)
 _EXPERTS: Final = Throughput(bytes_s=EXPERT_BYTES_S, operations_s=EXPERT_OPERATIONS_S)
 WITH_FLASH: Final = Attention(
-    write_key_s=1.7e-11, write_query_s=1.0e-10, write_head_s=7.3e-9, read_query_s=4.0e-11, read_head_s=1.5e-9
+    block_s=0.0,
+    write_key_s=5.0e-10,
+    write_query_s=1.0e-10,
+    write_head_s=7.3e-9,
+    read_query_s=4.0e-11,
+    read_head_s=1.5e-9,
 )
 WITHOUT_FLASH: Final = Attention(
-    write_key_s=5.0e-11, write_query_s=3.3e-11, write_head_s=3.5e-9, read_query_s=1.0e-11, read_head_s=3.7e-9
+    block_s=4e-5,
+    write_key_s=1.9e-10,
+    write_query_s=3.3e-11,
+    write_head_s=3.5e-9,
+    read_query_s=1.0e-11,
+    read_head_s=3.7e-9,
 )
 NODE_S: Final = 0.9e-6
-PRODUCT_S: Final = 8e-6
+ROW_S: Final = 1.0e-8
 
+SHARED_MEMORY: Final = 0.7
+"""Power of that proportion with several threads: memory evens out what computing sets apart."""
 OTHER_CORE_BYTES: Final = 0.7
 """Of the reference core's rates, what a core of another machine is taken to reach: writing, and ..."""
 OTHER_CORE_OPERATIONS: Final = 0.4
@@ -118,6 +130,8 @@ def like_reference(
     ratio = plain.get(type_name, plain[ANCHOR]) / plain[ANCHOR]
     if type_name in table:
         ratio = table[type_name] / table[ANCHOR]
+    if what == "bytes_s" and rates.threads > 1:
+        ratio **= SHARED_MEMORY
     anchor = known.get(ANCHOR) or getattr(rates.plain, what)[ANCHOR] * table[ANCHOR] / plain[ANCHOR]
     highest = max(getattr(rates.plain, what).values())
     return float(min(anchor * ratio, highest))
@@ -150,7 +164,7 @@ def _of_processor(most_bytes_s: float, flops: float | None, threads: int) -> Rat
     return Rates(
         threads=threads,
         node_s=NODE_S,
-        product_s=PRODUCT_S,
+        row_s=ROW_S / threads,
         plain=held(_PLAIN),
         repacked=Throughput(),
         experts=held(_EXPERTS),
@@ -173,6 +187,7 @@ def _uniform(bytes_s: float, operations_s: float, node_s: float) -> Rates:
         bytes_s=dict.fromkeys(PLAIN_BYTES_S, bytes_s), operations_s=dict.fromkeys(PLAIN_BYTES_S, operations_s)
     )
     attention = Attention(
+        block_s=0.0,
         write_key_s=4 / bytes_s,
         write_query_s=4 / operations_s,
         write_head_s=0.0,
@@ -182,7 +197,7 @@ def _uniform(bytes_s: float, operations_s: float, node_s: float) -> Rates:
     return Rates(
         threads=1,
         node_s=node_s,
-        product_s=0.0,
+        row_s=0.0,
         plain=every,
         repacked=Throughput(),
         experts=every,

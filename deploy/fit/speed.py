@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from deploy.engine.protocol import LoadPlan
-from deploy.fit.calibration import Attention, Calibration, Rates, Throughput
+from deploy.fit.calibration import WIDE_KEYS, Attention, Calibration, Rates, Throughput
 from deploy.fit.demand import Demand, Part
 from deploy.fit.reference import assumed_rates, like_reference
 from profiles.budget import Budget, Pool
@@ -16,7 +16,7 @@ from profiles.machine import Fact, Provenance
 
 STATED_PROMPT_TOKENS: Final = 512
 """The prompt for which the time to the first token is given."""
-MEASURED_DECODE_RANGE: Final = 1.22
+MEASURED_DECODE_RANGE: Final = 1.28
 MEASURED_PREFILL_RANGE: Final = 1.35
 ESTIMATED_DECODE_RANGE: Final = 2.2
 ESTIMATED_PREFILL_RANGE: Final = 3.5
@@ -24,6 +24,11 @@ ESTIMATED_PREFILL_RANGE: Final = 3.5
 Q8_CACHE_RATIO: Final = 1.75
 """Attention with a q8_0 cache beside one with f16, both with flash attention: 1.6 at 2,048, 1.9 at 8,192 tokens on the
 machine that the reference rates come from."""
+WRITE_ATTENTION: Final = 1.2
+"""What attending takes in a whole model beside a small one, whose context lies in caches; found likewise."""
+READ_BESIDE: Final = 1.12
+"""What reading takes with all that is no product with a matrix: norms, rotations, packing of inputs. Found on the
+shapes that scripts/bench/speed.py names and does not report on."""
 CROWDED: Final = 0.8
 """What waiting for threads that lost their core leaves, beside the share of the core: 0.82 with one of two cores busy
 (scripts/bench/contention.py)."""
@@ -95,8 +100,10 @@ class Timing(NamedTuple):
         weights = sum(part.bytes / self._throughput(part, "bytes_s") for part in self.demand.parts)
         keys, queries, heads = self.demand.attended(depth_tokens)
         it = self._attention
-        attention = keys * it.write_key_s + queries * it.write_query_s + heads * it.write_head_s
-        return (self._fixed_s + weights + attention * self._cache_ratio) * self.slowdown
+        apart = min(1.0, self.demand.key_width / WIDE_KEYS)
+        attention = apart * keys * it.write_key_s + queries * it.write_query_s + heads * it.write_head_s
+        fixed = self._fixed_s + self.demand.attending_blocks * it.block_s
+        return (fixed + weights + WRITE_ATTENTION * attention * self._cache_ratio) * self.slowdown
 
     def read_s(self, tokens: int, depth_tokens: float = 0.0) -> float:
         """A prompt, in steps of the batch."""
@@ -105,11 +112,11 @@ class Timing(NamedTuple):
         _, queries, heads = self.demand.attended(depth_tokens + (tokens + batch) / 2)
         attention = tokens * (queries * self._attention.read_query_s + heads * self._attention.read_head_s)
         steps = -(-tokens // batch)
-        return (steps * self._fixed_s + weights + attention * self._cache_ratio) * self.slowdown
+        return (steps * self._fixed_s + READ_BESIDE * (weights + attention * self._cache_ratio)) * self.slowdown
 
     @property
     def _fixed_s(self) -> float:
-        return self.demand.graph_nodes * self.rates.node_s + self.demand.products * self.rates.product_s
+        return self.demand.graph_nodes * self.rates.node_s + self.demand.rows * self.rates.row_s
 
     @property
     def _attention(self) -> Attention:

@@ -41,7 +41,7 @@ def part_of(demand: Demand, share: Share) -> Demand:
     return demand._replace(
         parts=tuple(p._replace(bytes=p.bytes * d, passed=p.passed * d) for p, d in done if d > 0),
         graph_nodes=max(1, round(demand.graph_nodes * steps)),
-        products=max(1, round(demand.products * steps)),
+        rows=demand.rows * steps,
         caches=tuple(
             msgspec.structs.replace(cache, bytes_per_cell=round(cache.bytes_per_cell * share.common))
             for cache in demand.caches

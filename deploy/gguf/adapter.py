@@ -79,7 +79,7 @@ def _pairs(header: Header, path: Path) -> dict[str, tuple[tuple[int, ...], tuple
     shapes = {tensor.name: tensor.shape for tensor in header.tensors if not tensor.name.endswith(PASSED_OVER)}
     strange = next((name for name in shapes if not name.endswith(SUFFIXES)), None)
     if strange is not None or not shapes:
-        raise InvalidModel(f"{path.name} holds {_what(strange)}, which is no part of an adapter.", hint=HINT)
+        raise InvalidModel(f"{path.name} holds {_what(strange)}, which is not part of an adapter.", hint=HINT)
     pairs = {}
     for name in sorted({name.removesuffix(end) for name in shapes for end in SUFFIXES if name.endswith(end)}):
         first, second = (shapes.get(name + end) for end in SUFFIXES)

@@ -116,7 +116,7 @@ def read_header(path: Path) -> Header:
         raise NotFound(f"There is no file {path}.", hint="Check the path, or name another .gguf file.") from error
     except OSError as error:
         raise NotFound(
-            f"{path} cannot be read: {error.strerror}.", hint="Check the right to read it, and the disk."
+            f"{path} cannot be read: {error.strerror}.", hint="Check its permissions and the disk."
         ) from error
 
 

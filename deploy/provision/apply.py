@@ -73,6 +73,8 @@ def apply(context: Context, request: ApplyRequest) -> Result[ApplyData]:
     Raises, before anything is changed, what is wrong with the site file, its policy, its lock file and its wishes.
     """
     plan = make_plan(context, request)
+    if plan.file.site.store.scope == "system":
+        os.umask(0o022)  # whatever root's own: everybody on the host reads its policy and enters its folders
     record = _Recorder(plan)
     reports, errors = carry_out(plan.steps, check=request.check, begin=record.begin)
     changed = sum(report.changed for report in reports)
@@ -97,7 +99,7 @@ def require_versions(wanted: Require) -> None:
         if least is not None and _numbers(found) < _numbers(least):
             raise PolicyRefused(
                 f"The site file asks for {name} {least} or newer, and this host has {found or 'none'}.",
-                hint="Bring it up to date first: see docs/provisioning.md.",
+                hint="Update it first: see docs/provisioning.md.",
             )
 
 

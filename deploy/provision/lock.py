@@ -65,11 +65,13 @@ def read_lock(path: Path) -> Lock | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise NotFound(f"The lock file {path} cannot be read: {error.strerror}.", hint="Check its rights.") from error
+        raise NotFound(
+            f"The lock file {path} cannot be read: {error.strerror}.", hint="Check its permissions."
+        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityError(
             f"The lock file {path} cannot be used: {error}.",
-            hint="Put back the one that was handed out, or delete it to choose anew.",
+            hint="Put back the one that was handed out, or delete it to choose again.",
         ) from error
 
 

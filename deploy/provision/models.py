@@ -105,7 +105,7 @@ class ModelStep:
             if file.sha256 is not None and found.get(file.name) != file.sha256:
                 raise IntegrityError(
                     f"{self.pinned.id} {where} with other bytes than the lock file promises: {file.name}.",
-                    hint=f"Find out why; then `landfast models remove {self.pinned.id}`, and apply the file again.",
+                    hint=f"Find out why, then run `landfast models remove {self.pinned.id}`, and apply the file again.",
                 )
 
 
@@ -152,7 +152,7 @@ class ReceiptStep:
         before, after = read_receipt(self.context), self._wanted()
         if before == after:
             return None
-        sentence = "Note which models this file brings, so that only those are ever taken away for it."
+        sentence = "Note which models this file brings, so that only those are ever removed for it."
         return Change(sentence=sentence, before=_listed(before), after=_listed(after))
 
     def do(self) -> None:
@@ -225,7 +225,7 @@ def read_receipt(context: Context) -> Receipt:
         return Receipt()
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityError(
-            f"The note {path} of what was brought here cannot be used.",
+            f"The receipt {path} of what was brought here cannot be used.",
             hint="Put back a copy, or delete it: models that are here already then count as brought by others.",
         ) from error
 

@@ -36,7 +36,7 @@ class ModelWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Purpose | None, _meant("The best model for this that fits, within the policy; in place of `name`.", "code")
     ] = None
     context: Annotated[int | str, _meant("Context in tokens: prompt and answer.", "32k")] = DEFAULT_CONTEXT_TOKENS
-    min_speed: Annotated[float, _meant("Slowest writing that will do, in tokens a second.", 10)] = (
+    min_speed: Annotated[float, _meant("Slowest speed of writing that will do, in tokens a second.", 10)] = (
         DEFAULT_MIN_DECODE_TOK_S
     )
     language: Annotated[str | None, _meant("Language it must be made for.", "de")] = None
@@ -108,9 +108,9 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     folder: Annotated[str | None, _meant("Folder with model files.", "/srv/models")] = None
     mirror: Annotated[str | None, _meant("Web server with model files.", "https://models.example.lan/")] = None
     trusted_keys: Annotated[
-        tuple[str, ...], _meant("Public keys whose bundles are taken in; paths beside the site file.", ["site.pub"])
+        tuple[str, ...], _meant("Public keys whose bundles are accepted; paths beside the site file.", ["site.pub"])
     ] = ()
-    max_rate: Annotated[str | None, _meant("Transfer no more in a second.", "20MB")] = None
+    max_rate: Annotated[str | None, _meant("Transfer at most this much a second.", "20MB")] = None
 
     def __post_init__(self) -> None:
         """Refuse an order that names a place of which nobody said where it is."""

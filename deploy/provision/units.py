@@ -143,9 +143,18 @@ class RunningStep:
 
 def units_of(environment: Mapping[str, str], file: SiteFile, lock: Path) -> Units:
     """The units of the host that is being prepared."""
-    beside = Path(sys.executable).parent / "landfast"
-    found = beside if beside.exists() else Path(shutil.which("landfast") or beside)
-    return Units(root=Path(environment.get(SYSTEM_ROOT) or "/"), program=found, file=file, lock=lock)
+    return Units(
+        root=Path(environment.get(SYSTEM_ROOT) or "/"), program=program_of(sys.executable), file=file, lock=lock
+    )
+
+
+def program_of(python: str) -> Path:
+    """The command that belongs to an interpreter, by a path that stays when a newer version takes its place."""
+    beside = Path(python).parent / "landfast"
+    if not beside.exists():
+        return Path(shutil.which("landfast") or beside)
+    lasting = beside.parents[1].parent.parent / "current" / "bin" / "landfast"
+    return lasting if lasting.exists() and lasting.samefile(beside) else beside
 
 
 def _file(units: Units, name: str, *, wanted: bool) -> ManagedFile:

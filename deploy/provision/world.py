@@ -150,7 +150,7 @@ def _with_hashes(form: Artifact, pinned: PinnedModel | None) -> Artifact:
         if own is not None and file.sha256 is not None and own != file.sha256:
             raise IntegrityError(
                 f"The lock file and the catalogue of this host promise different bytes for {file.name} of {pinned.id}.",
-                hint="Bring the catalogue up to date here, or choose anew where the lock file was made.",
+                hint="Bring the catalogue up to date here, or choose again where the lock file was made.",
             )
         files.append(file if own is None else msgspec.structs.replace(file, sha256=own))
     return msgspec.structs.replace(form, files=tuple(files))

@@ -62,7 +62,7 @@ def without_credentials(url: str) -> str:
 
 def _head(place: str, timeout_s: float, proxies: Mapping[str, str] | None, certificates: str | None) -> Answer:
     if not place.startswith(("http://", "https://")):
-        return Answer(reachable=False, reason=f"{place} is no address on the web")
+        return Answer(reachable=False, reason=f"{place} is not a web address")
     try:
         opener = _opener(proxies, certificates)
         with opener.open(urllib.request.Request(place, method="HEAD"), timeout=timeout_s):  # noqa: S310 - scheme checked above

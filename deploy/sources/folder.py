@@ -48,7 +48,8 @@ class Folder:
     def fetch(self, artifact: Artifact, staging: Path, report: Report) -> tuple[Path, ...]:
         """Copy the files. Names only find candidates: the store decides by size, hash and format."""
         sources = self._locate(artifact)
-        sizes = [source.stat().st_size for source in sources]
+        with _reading(self._path):
+            sizes = [source.stat().st_size for source in sources]
         work = staging.absolute() / "folder"
         targets: list[Path] = []
         for number, (source, file) in enumerate(zip(sources, artifact.files, strict=True)):

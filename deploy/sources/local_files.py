@@ -4,6 +4,7 @@ Nothing is opened here for writing, and nothing is believed: a hash that a progr
 the hashing of files that are surely others.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -65,8 +66,9 @@ def find(where: Iterable[Place]) -> tuple[LocalFile, ...]:
     found: dict[tuple[int, int], LocalFile] = {}
     for place in where:
         for file in _ollama(place) if place.program == "Ollama" else _plain(place):
-            status = Path(file.path).stat()
-            found.setdefault((status.st_dev, status.st_ino), file)
+            with contextlib.suppress(OSError):  # gone since it was listed
+                status = Path(file.path).stat()
+                found.setdefault((status.st_dev, status.st_ino), file)
     return tuple(found.values())
 
 

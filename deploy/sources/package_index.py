@@ -31,6 +31,8 @@ HINT: Final = (
 )
 SLACK_BYTES: Final = 1 << 20
 """Room for what is not the model: wheel metadata, file system bookkeeping."""
+RANGES: Final = (".parts", ".ranges")
+"""What a later call goes on from; an index that fails now may answer again by then."""
 RECHECK_S: Final = 5.0
 """Time to find out whether an index without the wheel answers at all."""
 
@@ -123,11 +125,12 @@ class PackageIndex:
             return left
         if (found := self._in_ranges(piece, folder, _teller(origin, position, report))) is not None:
             return found
-        shutil.rmtree(folder, ignore_errors=True)
+        _clear(folder, RANGES)
         outcome = self._download(piece, folder, _teller(origin, position, report))
         found = next(iter(folder.glob("*.whl")), None)
         if outcome.status or found is None:
             raise self._failure(piece, outcome, folder)
+        _clear(folder, (".whl",))
         return found
 
     def _in_ranges(self, piece: PackagePiece, folder: Path, on_bytes: Callable[[int], None]) -> Path | None:
@@ -200,7 +203,7 @@ class PackageIndex:
             return Unreachable(f"The package index does not answer: {outcome.broken_connection}.", hint=HINT)
         if outcome.mentions("No matching distribution"):
             return self._absent(wheel)
-        return Unreachable(f"pip could not download {wheel}: {outcome.last_word}", hint=HINT)
+        return Unreachable(f"pip could not download {wheel}: {outcome.last_word.rstrip('.')}.", hint=HINT)
 
     def _absent(self, wheel: str) -> LandfastError:
         """Find out which it is: an index without the wheel, or one that is gone. Pip says the same of both."""
@@ -211,6 +214,13 @@ class PackageIndex:
             f"The package index that pip is configured for has no {wheel} ({reach.reason}).",
             hint="A mirror may not carry it: set PIP_INDEX_URL to an index that does, or install from a folder.",
         )
+
+
+def _clear(folder: Path, kept: tuple[str, ...]) -> None:
+    """Delete what lies in a wheel's folder, except files whose names end so."""
+    for left in folder.glob("*"):
+        if left.suffix not in kept:
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 class _Refused(Exception):

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from deploy.catalog.model import Artifact, CataloguedFile
-from deploy.errors import IntegrityError, LandfastError, NotFound, Unreachable
+from deploy.errors import IntegrityError, LandfastError, NotFound, Unreachable, UsageError
 from deploy.sources.base import NoOffer, Offer, Progress, Reach, Report
 from deploy.sources.ranges import (
     AGAIN,
@@ -36,11 +36,15 @@ from deploy.sources.seen import Seen, Tail, identity
 from deploy.sources.writing import writing_to
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 NOT_THERE: Final = frozenset({404, 410})
 CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 HINT: Final = "Check the network, the proxy settings and the address (LANDFAST_MIRROR or --from)."
+CERTIFICATES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+"""Variables that name a file with certificates, the first before the second."""
 TRUST_HINT: Final = "Set SSL_CERT_FILE to the file with your organisation's certificates."
 
 
@@ -104,7 +108,7 @@ class Mirror:
             raise Unreachable(f"The {self._place} cannot be used: {refused.reason}.", hint="Use an https:// address.")
         work = staging.absolute() / "web"
         paths: list[Path] = []
-        with writing_to(staging), self._client() as client:
+        with self._client() as client, writing_to(staging):
             work.mkdir(parents=True, exist_ok=True)
             for file in artifact.files:
                 path = work / Path(file.name).name
@@ -138,17 +142,25 @@ class Mirror:
     @property
     def _certificates(self) -> str | None:
         """A company's own certificates, under the names that other programs read too; else the system's."""
-        return next(
-            (self._environment[n] for n in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE") if self._environment.get(n)), None
-        )
+        return next((self._environment[name] for name in CERTIFICATES if self._environment.get(name)), None)
+
+    def _trust(self) -> "ssl.SSLContext":
+        import ssl
+
+        try:
+            return ssl.create_default_context(cafile=self._certificates)
+        except OSError as error:
+            name = next((name for name in CERTIFICATES if self._environment.get(name)), CERTIFICATES[0])
+            raise UsageError(
+                f"The certificates in {self._certificates} cannot be used: {error.strerror or error}.",
+                hint=f"{name} names that file: correct it, or unset it.",
+            ) from error
 
     @contextmanager
     def _client(self) -> "Iterator[httpx2.Client]":
-        import ssl
-
         import httpx2
 
-        trust = ssl.create_default_context(cafile=self._certificates)
+        trust = self._trust()
         timeout = httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         with httpx2.Client(
             verify=trust, timeout=timeout, follow_redirects=True, headers={"Accept-Encoding": "identity"}
@@ -224,7 +236,7 @@ class _Transfer:
             with self._client.stream("GET", self._url, headers=self._range()) as answer:
                 self._take(answer)
         except httpx2.UnsupportedProtocol as error:
-            raise self._silent("the address is none of the web") from error
+            raise self._silent("it is not a web address") from error
         except httpx2.TransportError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise self._silent("its certificate is not trusted here", TRUST_HINT) from error

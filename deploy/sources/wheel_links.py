@@ -4,6 +4,7 @@ Only large wheels are looked for: pip fetches a wheel from its beginning wheneve
 and this cannot, such as asking a keyring for a password, ends in None, and pip does it.
 """
 
+import contextlib
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -94,15 +95,17 @@ def _files(answer: "httpx2.Response") -> Iterator[tuple[str, str, str | None]]:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return
         for file in page.files:
-            yield file.filename, urljoin(base, file.url), file.hashes.get("sha256")
+            with contextlib.suppress(ValueError):  # no address: the file is not offered
+                yield file.filename, urljoin(base, file.url), file.hashes.get("sha256")
         return
     links = _Links()
     links.feed(answer.text)
     for link in links.found:
-        url = urljoin(base, link)
-        fragment = urlsplit(url).fragment
-        sha256 = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else None
-        yield unquote(urlsplit(url).path.rsplit("/", 1)[-1]), url, sha256
+        with contextlib.suppress(ValueError):
+            url = urljoin(base, link)
+            fragment = urlsplit(url).fragment
+            sha256 = fragment.removeprefix("sha256=") if fragment.startswith("sha256=") else None
+            yield unquote(urlsplit(url).path.rsplit("/", 1)[-1]), url, sha256
 
 
 def _is_of(name: str, piece: PackagePiece) -> bool:

@@ -68,13 +68,15 @@ def quarantine(layout: Layout, found: FileVerdict) -> Path | None:
     return blob.replace(layout.quarantine / found.sha256)
 
 
-def problem(installed: Installed, found: FileVerdict) -> LandfastError:
-    """The error for a model that cannot be loaded because of one bad file."""
+def problem(installed: Installed, found: FileVerdict, *, former: bool = False) -> LandfastError:
+    """The error for a model, or a former version of it, that cannot be loaded because of one bad file."""
     leaves: dict[str, type[LandfastError]] = {"missing": NotFound, "short": Incomplete}
     leaf = leaves.get(found.verdict, IntegrityError)
     hint = f"Run `landfast install {installed.id}` to fetch it again."
+    if former:
+        hint = f"Take this version away with `landfast models remove {installed.version}`; the one in use stays."
     if found.verdict == "unreadable":
-        hint = f"Look at the rights of the file and at the health of the disk, then {hint[0].lower()}{hint[1:]}"
+        hint = f"Check the permissions of the file and the health of the disk, then {hint[0].lower()}{hint[1:]}"
     return leaf(f"{installed.name} cannot be loaded: {found.sentence}", hint=hint)
 
 

@@ -46,7 +46,7 @@ def explain(error: OSError, place: Path) -> LandfastError:
         )
     return NotWritable(
         f"Landfast cannot use {place}: {error.strerror or error}.",
-        hint="Make the folder writable for you, or set LANDFAST_HOME to one that is.",
+        hint="Give this user write access to it, or set LANDFAST_HOME to a folder that can be written.",
     )
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from deploy.errors import NotWritable
 from deploy.sources.base import Progress, Report
 from deploy.store.files import (
     TEMPORARY,
@@ -43,6 +44,8 @@ class Layout:
     root: Path
     shared: bool = False
     """Whether it is the host's: then its owner alone may change it."""
+    read_only: bool = False
+    """Whether it is only looked at, by whomever."""
 
     @property
     def modes(self) -> Modes:
@@ -145,6 +148,11 @@ class Layout:
 
     def admit(self) -> None:
         """Before any change of a host's store: who is not its owner changes nothing. Raises NotWritable."""
+        if self.read_only:
+            raise NotWritable(
+                f"The models in {self.root} belong to the host, and are only read here.",
+                hint="An administrator can change them with `landfast --system models`.",
+            )
         if self.shared:
             require_owner(self.root)
             with disk_errors(self.root):

@@ -202,11 +202,11 @@ def read_record(path: Path) -> Installed | Damaged:
 def _damaged(path: Path, reason: str) -> Damaged:
     """A damaged lock file and its cure."""
     name = _name_of(path)
-    anew = "" if "#" in name else f"`landfast install {name}` to write it anew, or "
+    anew = "" if "#" in name else f"`landfast install {name}` to write it again, or "
     return Damaged(
         id=name,
         path=str(path),
-        reason=f"The lock file of {name} cannot be used: {reason}.",
+        reason=f"The store's record of {name} cannot be used: {reason}.",
         hint=f"Run {anew}`landfast models remove {name}`.",
     )
 

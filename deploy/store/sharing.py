@@ -31,17 +31,45 @@ class Modes:
 OWN: Final = Modes(blob=0o444, paper=0o644)
 SHARED: Final = Modes(blob=0o440, paper=0o640, folder=0o2750, private=0o2700)
 """The third digit of the folders' modes hands their group on to whatever is made in them."""
+ENTRANCE: Final = 0o755
+"""Of the folders above a shared store: the store keeps strangers out by itself."""
 
 
 def make_root(root: Path) -> None:
-    """Make the folder of a shared store, closed to everyone but its owner until it has its group."""
-    if root.exists():
+    """Make the folder of a shared store, closed to everyone but its owner until it has its group.
+
+    What an earlier call that was cut off has left is finished.
+    """
+    if root.exists() and not _is_begun(root):
         return
     group = _group_number()
-    root.parent.mkdir(parents=True, exist_ok=True)
-    root.mkdir(0o700)
+    _make_entrance(root.parent)
+    if _is_closed(root.parent):
+        root.parent.chmod(ENTRANCE)
+    root.mkdir(0o700, exist_ok=True)
     os.chown(root, -1, group)
     root.chmod(SHARED.folder or 0)
+
+
+def _make_entrance(folder: Path) -> None:
+    """Make a folder and those above it so that everyone can pass through, whatever rights new folders get here."""
+    if not folder.exists():
+        _make_entrance(folder.parent)
+        folder.mkdir(0o700, exist_ok=True)
+        folder.chmod(ENTRANCE)
+    elif _is_begun(folder):
+        folder.chmod(ENTRANCE)
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether a folder is as a call that was cut off leaves it: closed, and empty."""
+    return _is_closed(folder) and next(folder.iterdir(), None) is None
+
+
+def _is_closed(folder: Path) -> bool:
+    """Whether a folder is one's own and shuts everybody else out."""
+    status = folder.stat()
+    return status.st_uid == os.getuid() and not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
 
 
 def set_mode(folder: Path, mode: int | None) -> None:
@@ -81,9 +109,14 @@ def why_closed(root: Path) -> PolicyRefused | None:
     except OSError:
         return _outsider("those who may enter its folder", "")
     if not os.access(root, os.R_OK | os.X_OK):
-        name = _group_name(status.st_gid)
-        return _outsider(f"the group {name}", f"`usermod -aG {name} {_user()}`, and then log in again")
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return _not_a_reader(root, status)
+    parent = root.parent.stat()
+    if parent.st_uid not in {0, os.getuid(), status.st_uid} or (_is_open(parent) and not parent.st_mode & stat.S_ISVTX):
+        return PolicyRefused(
+            f"Others than its owner may put another folder in the place of {root}, so no model is taken from there.",
+            hint=f"Ask the administrator for `chown root {root.parent}` and `chmod g-w,o-w {root.parent}`.",
+        )
+    if _is_open(status):
         return PolicyRefused(
             f"Others than its owner may change the models of this host in {root}, so none is taken from there.",
             hint=f"Ask the administrator for `chmod g-w,o-w {root}` and `landfast --system models verify`.",
@@ -95,6 +128,24 @@ def require_open(root: Path) -> None:
     """Raises PolicyRefused for a user whom the store is closed to."""
     if (closed := why_closed(root)) is not None:
         raise closed
+
+
+def _is_open(status: os.stat_result) -> bool:
+    """Whether others than the owner may change what lies in a folder."""
+    return bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def _not_a_reader(root: Path, status: os.stat_result) -> PolicyRefused:
+    """What lets this user in: membership of the folder's group, or first a group that people may belong to."""
+    joined = f"`usermod -aG {GROUP} {_user()}`, and then log in again"
+    if status.st_gid == 0:
+        return _outsider(
+            "administrators only", f"`chgrp -R {GROUP} {root}`, `chmod {SHARED.folder:o} {root}` and {joined}"
+        )
+    name = _group_name(status.st_gid)
+    if status.st_mode & (stat.S_IRGRP | stat.S_IXGRP) != stat.S_IRGRP | stat.S_IXGRP:
+        return _outsider("their owner only", f"`chmod {SHARED.folder:o} {root}`")
+    return _outsider(f"the group {name}", f"`usermod -aG {name} {_user()}`, and then log in again")
 
 
 def _outsider(readers: str, command: str) -> PolicyRefused:

@@ -40,10 +40,13 @@ class Rubbish(msgspec.Struct, frozen=True, kw_only=True):
 class Store:
     """All models under one folder. Reading needs no lock and no right to write."""
 
-    def __init__(self, root: Path, *, shared: bool = False) -> None:
-        """Name the folder; nothing is made before the first transaction. A shared one is the whole host's."""
+    def __init__(self, root: Path, *, shared: bool = False, read_only: bool = False) -> None:
+        """Name the folder; nothing is made before the first transaction. A shared one is the whole host's.
+
+        One that is read only stays as it is, whatever this user might do there.
+        """
         self.root = root
-        self._layout = Layout(root, shared)
+        self._layout = Layout(root, shared, read_only)
 
     def installed(self) -> tuple[Installed, ...]:
         """Every model whose lock file can be read, by id."""
@@ -234,7 +237,8 @@ class Store:
         if found.verdict == "ok":
             return _confirmed(file, found)
         self._set_aside(found)
-        raise problem(installed, found)
+        in_use = self._layout.in_use(installed.id)
+        raise problem(installed, found, former=in_use is not None and in_use.serial != installed.serial)
 
     def _set_aside(self, found: FileVerdict) -> FileVerdict:
         """Move a bad file to quarantine where the store can be written."""

@@ -13,7 +13,7 @@ from deploy.store.records import Damaged, Installed
 from deploy.store.sharing import require_open, why_closed
 from deploy.store.store import Store
 
-ADMINISTRATOR = "Tell who looks after this host to run `landfast --system models verify --repair`."
+ADMINISTRATOR = "Ask the administrator to run `landfast --system models verify --repair`."
 
 
 class Stores(Store):
@@ -22,7 +22,7 @@ class Stores(Store):
     def __init__(self, root: Path, host: Path) -> None:
         """Name both folders. Nothing is ever written to the host's."""
         super().__init__(root)
-        self._host = Store(host, shared=True)
+        self._host = Store(host, shared=True, read_only=True)
         self.closed = why_closed(host)
         """Why this user gets nothing from the host."""
 
@@ -82,7 +82,7 @@ class Stores(Store):
         if self._lacks(model_id) and model_id in there:
             raise NotWritable(
                 f"{model_id} belongs to the host, and is not yours to change.",
-                hint="Who looks after this host can, with `landfast --system models`.",
+                hint="An administrator can change it with `landfast --system models`.",
             )
 
     def is_of_host(self, installed: Installed) -> bool:
@@ -117,4 +117,4 @@ def _for_readers(damaged: Damaged) -> Damaged:
 
 
 def _hint(model_id: str) -> str:
-    return f"{ADMINISTRATOR} Or have it for yourself: `landfast install {model_id}`."
+    return f"{ADMINISTRATOR} Or install it for yourself: `landfast install {model_id}`."

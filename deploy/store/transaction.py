@@ -226,7 +226,7 @@ def _length(path: Path, pin: Pin) -> int:
         return status.st_size
     sentence = f"{pin.name} has {status.st_size:,} bytes instead of {pin.size_bytes:,}."
     if status.st_size < pin.size_bytes:
-        raise Incomplete(sentence, hint="Run the command again to fetch it anew.")
+        raise Incomplete(sentence, hint="Run the command again to fetch it once more.")
     raise IntegrityError(sentence, hint="Use another source: this one has another file.")
 
 

@@ -26,7 +26,7 @@ from deploy.catalog.model import Artifact, CataloguedFile, Model
 from deploy.commands.calibrate import LAST_START_S, NEEDED
 from deploy.engine.client import LlamaEngine, Trial
 from deploy.engine.protocol import LoadPlan, Measured, Step
-from deploy.fit.calibration import Rates, probes, solve, thread_counts
+from deploy.fit.calibration import probes, solve, thread_counts
 from deploy.fit.demand import Demand, demand_of
 from deploy.fit.speed import MEASURED_DECODE_RANGE, MEASURED_PREFILL_RANGE, Timing
 from deploy.gguf.ggml_types import TENSOR_TYPES
@@ -49,10 +49,9 @@ DEEP_LIMIT_BYTES: Final = 2_200_000_000
 """Larger files are not filled to a depth: that alone takes minutes."""
 FITTED_ON: Final = frozenset(
     {
-        "qwen2.5-0.5b-instruct:Q8_0",
-        "gemma-3-270m-it:Q8_0",
+        "smollm2-135m-instruct:Q8_0",
+        "gemma-3-1b-it:Q4_K_M",
         "smollm2-1.7b-instruct:Q4_K_M",
-        "granite-3.3-2b-instruct:Q4_K_M",
         "mistral-7b-instruct-v0.3:Q4_K_M",
         "deepseek-coder-v2-lite-instruct:Q4_K_M",
         "qwen3-1.7b:Q4_K_M",
@@ -71,10 +70,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     size_bytes: int
     calibration_s: float
-    probes_run: int
     foreign_cores: float
     """What other programs took at most while something was timed."""
-    rates: tuple[Rates, ...]
+    calibration: tuple[Measured, ...]
+    """Of the first probes."""
     measured: dict[str, Measured]
     """With and without flash attention."""
     others: dict[str, Other] = {}
@@ -115,7 +114,7 @@ def measure(facts: Path, work: Path, tools: Path, names: Sequence[str]) -> None:
 
 
 def _record(name: str, path: Path, tools: Path) -> Record:
-    (rates, seconds, ran), foreign = _undisturbed(_calibrate)
+    (calibration, seconds), foreign = _undisturbed(_calibrate)
     measured = {}
     for flash in (False, True):
         deep = path.stat().st_size < DEEP_LIMIT_BYTES
@@ -129,9 +128,8 @@ def _record(name: str, path: Path, tools: Path) -> Record:
         name=name,
         size_bytes=path.stat().st_size,
         calibration_s=seconds,
-        probes_run=ran,
         foreign_cores=foreign,
-        rates=rates,
+        calibration=calibration,
         measured=measured,
         others=ask_all(tools, name, path),
     )
@@ -157,7 +155,7 @@ def _foreign_s() -> float:
     return busy / os.sysconf("SC_CLK_TCK") - sum(os.times()[:4])
 
 
-def _calibrate() -> tuple[tuple[Rates, ...], float, int]:
+def _calibrate() -> tuple[tuple[Measured, ...], float]:
     """As the command does, without keeping it."""
     started, planned, done = time.monotonic(), tuple(probes(THREADS)), []
     with tempfile.TemporaryDirectory() as folder:
@@ -171,7 +169,7 @@ def _calibrate() -> tuple[tuple[Rates, ...], float, int]:
             if time.monotonic() - started > LAST_START_S and len(done) >= NEEDED:
                 break
     seconds = time.monotonic() - started
-    return solve(planned[: len(done)], done, thread_counts(THREADS)), seconds, len(done)
+    return tuple(done), seconds
 
 
 def _steps(*, deep: bool, flash: bool) -> Iterator[Step]:
@@ -187,7 +185,8 @@ def _steps(*, deep: bool, flash: bool) -> Iterator[Step]:
 def pairs(record: Record) -> Iterator[Pair]:
     """Every figure of a record. The real one is that of the quicker quarter of its repetitions."""
     demand = _demand(record)
-    rates = {found.threads: found for found in record.rates}
+    ran = tuple(probes(THREADS))[: len(record.calibration)]
+    rates = {found.threads: found for found in solve(ran, record.calibration, thread_counts(THREADS))}
     for name, measured in record.measured.items():
         flash = name == "with flash"
         for timing in measured.timings:

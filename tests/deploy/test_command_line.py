@@ -10,7 +10,9 @@ from typing import Final
 
 import psutil
 import pytest
+import typer
 
+from deploy.cli import ORDER, InOrder, app
 from deploy.errors import ExitCode
 from tests.support.cli import Landfast, refused, validate
 from tests.support.world import TINY
@@ -29,6 +31,13 @@ def test_help_lists_every_command(landfast: Landfast) -> None:
     for name in ("profile", "select", "plan", "install", "run", "chat", "models", "doctor", "version"):
         assert f"\n  {name}" in done.stdout
     assert landfast().stdout == done.stdout
+
+
+def test_commands_come_in_the_order_of_a_newcomer() -> None:
+    """Every command has a place in the help: one that is forgotten there would have no help at all."""
+    command = typer.main.get_command(app)
+    assert isinstance(command, InOrder)
+    assert sorted(command.commands) == sorted(ORDER)
 
 
 @pytest.mark.parametrize(
@@ -81,6 +90,25 @@ def test_looking_makes_nothing(landfast: Landfast) -> None:
     ):
         landfast(*words)
     assert not landfast.home.exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("--seed", str(2**64)),
+        ("--seed", str(2**32 - 1)),
+        ("--top-k", str(2**31)),
+        ("--max-tokens", str(2**63)),
+        ("--temperature", "nan"),
+        ("--temperature", "inf"),
+        ("--min-p", "nan"),
+        ("--seed", "-1"),
+    ],
+    ids=" ".join,
+)
+def test_numbers_that_the_engine_does_not_have_are_refused(landfast: Landfast, option: tuple[str, str]) -> None:
+    """On the command line, before any model is looked for."""
+    refused(landfast("run", *option, "Hello"), 2)
 
 
 def test_an_own_file_is_installed_listed_and_removed(landfast: Landfast, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_an_unknown_name_is_told_from_a_broken_file(tmp_path: Path) -> None:
         load_machine("raspberry-pi-6")
     for content in ("", "[1]", "{}", '{"schema": "landfast.recording/1", "files": 3}', "\x00"):
         (tmp_path / "broken.json").write_text(content)
-        with pytest.raises(UnreadableMachine, match="no machine that this version understands"):
+        with pytest.raises(UnreadableMachine, match="not a machine that this version understands"):
             load_machine(str(tmp_path / "broken.json"))
     with pytest.raises(UnknownMachine):
         load_machine(str(tmp_path))

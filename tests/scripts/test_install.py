@@ -132,7 +132,7 @@ def as_user(home: Path, *options: str) -> subprocess.CompletedProcess[str]:
             "PATH": BARE_PATH,
             "HOME": str(home),
             "PIP_CONFIG_FILE": os.devnull,
-            "LANDFAST_PYTHON": sys._base_executable,
+            "LANDFAST_PYTHON": sys._base_executable,  # type: ignore[attr-defined]
         },
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -61,8 +61,8 @@ class Host:
         )
 
     def install(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run the script there."""
-        return self("bash", str(SCRIPT), *options)
+        """Run the script there, as a root whose own files nobody else may read."""
+        return self("sh", "-c", 'umask 077; exec bash "$@"', "sh", str(SCRIPT), *options)
 
     @property
     def changed(self) -> set[str]:

@@ -8,7 +8,7 @@ from typing import Final
 from deploy.catalog import loader
 from deploy.catalog.model import Model
 from deploy.engine.protocol import LoadPlan, Measured, Step, Timing
-from deploy.fit.calibration import Attention, Calibration, Probe, Rates, Throughput
+from deploy.fit.calibration import SHORT_BLOCK_ROW, Attention, Calibration, Probe, Rates, Throughput
 from deploy.fit.demand import Demand, demand_of
 from profiles.budget import Pool, budget
 from tests.support.world import GB, machine
@@ -30,7 +30,7 @@ def rates(threads: int = 2, *, factor: float = 1.0) -> Rates:
     return Rates(
         threads=threads,
         node_s=1e-6 / factor,
-        product_s=10e-6 / factor,
+        row_s=10e-9 / factor,
         plain=_throughput(20e9 * threads * factor),
         repacked=_throughput(26e9 * threads * factor, ("Q4_K", "Q4_0")),
         experts=_throughput(15e9 * threads * factor, ("Q4_K", "Q8_0", "MXFP4")),
@@ -77,7 +77,9 @@ def _seconds(probe: Probe, step: Step, known: Rates, nodes: int) -> float:
     if probe.name == "nodes":
         return total
     if not probe.name.startswith("attention"):
-        total += len(model.matrices()) * known.product_s
+        for matrix in model.matrices():
+            weight = known.row_s * (1.0 if "K" in matrix.type_name else SHORT_BLOCK_ROW)
+            total += matrix.shape[1] * weight * (model.experts_used if "_exps" in matrix.name else 1)
         for matrix in model.matrices():
             if matrix.type_name == "F32":
                 continue
@@ -109,6 +111,7 @@ def _throughput(bytes_s: float, types: Sequence[str] = TYPES) -> Throughput:
 
 def _attention(factor: float) -> Attention:
     return Attention(
+        block_s=0.0,
         write_key_s=1e-10 * factor,
         write_query_s=3e-11 * factor,
         write_head_s=2e-9 * factor,

@@ -49,7 +49,7 @@ class ChatScreen(ChatTalks, ChatMessages):
     HELP: ClassVar[str] = (
         "A conversation with a model in a sealed process on this machine. It is kept in memory, and saved only if you "
         "say so and the policy allows it. The line below the prompt names what the engine does, how fast, and how "
-        "much of context and memory it takes. Escape stops an answer and keeps what was said."
+        "much of context and memory it takes. Esc stops an answer and keeps what was said."
     )
     twin = "landfast chat"
     BINDINGS: ClassVar[list[BindingType]] = [

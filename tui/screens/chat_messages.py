@@ -79,7 +79,9 @@ class ChatMessages(ChatBase):
         if not isinstance(message, Answer) or not self.require_free():
             return
         if message is not self.messages()[-1]:
-            self.notify("Only the newest answer can be written anew. f goes on from here in a conversation of its own.")
+            self.notify(
+                "Only the newest answer can be written again. f goes on from here in a conversation of its own."
+            )
             return
         question = self.messages()[-2]
         if isinstance(question, Question):

@@ -138,7 +138,7 @@ class JobsScreen(Screen[None]):
             self.show()
 
     def action_clear(self) -> None:
-        """Take what is over off the list."""
+        """Remove from the list what has ended."""
         self.app.installs.clear()
         self.show()
 

@@ -48,7 +48,7 @@ class WishesScreen(ModalScreen[Wishes | None]):
 
     HELP: ClassVar[str] = (
         "The first lines say what the model is wanted for: memory, speed and the order of the list are worked out "
-        "anew for them. The last lines only choose what the list shows. Left and right change a line."
+        "again for them. The last lines only choose what the list shows. Left and right change a line."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("wishes.apply", "apply"),

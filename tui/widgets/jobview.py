@@ -59,7 +59,7 @@ def _parts(job: InstallJob) -> list[RenderableType]:
 
 def _before(job: InstallJob) -> Text:
     if job.queued:
-        return Text("It begins when the install before it is over. Press x to take it out of the line.")
+        return Text("It begins when the install before it is over. Press x to take it off the list.")
     if job.kept_bytes:
         kept = f"An earlier run of Landfast was interrupted; {gigabytes(job.kept_bytes)} of it are here."
         return Text.assemble(kept, ("\n\nPress Enter to go on from there.", "bold"))
@@ -68,7 +68,7 @@ def _before(job: InstallJob) -> Text:
 
 def _closing(job: InstallJob) -> Text:
     if job.problem is not None and job.stopped:
-        return Text("■ Stopped. What has come is kept: enter goes on from there.")
+        return Text("■ Stopped. What has come is kept: press Enter to go on from there.")
     if job.problem is not None:
         hint = f"\n  {job.problem.hint}" if job.problem.hint else ""
         return Text.assemble(

@@ -95,7 +95,7 @@ class Question(Message):
         start = "\n".join(whole.split("\n")[:FOLDED_LINES])[:FOLDED_LETTERS]
         if not self._folded or len(whole) - len(start) < FOLDED_LETTERS // 10:
             return whole
-        return f"{start} …\n▸ {len(whole) - len(start):,} letters more (space shows them)"
+        return f"{start} …\n▸ {len(whole) - len(start):,} characters more (space shows them)"
 
 
 class Answer(Message):

@@ -6,6 +6,7 @@ file be opened at all. No filter has a call for networks, for programs or for ot
 """
 
 import ctypes
+import errno
 import hashlib
 import struct
 from collections.abc import Iterable
@@ -110,7 +111,8 @@ def install(program: Iterable[Instruction]) -> str:
     code = ctypes.create_string_buffer(raw, len(raw))
     header = struct.pack("@HP", len(raw) // 8, ctypes.addressof(code))
     _promise()
-    call("seccomp", SET_MODE_FILTER, TSYNC, header)
+    if blocked := call("seccomp", SET_MODE_FILTER, TSYNC, header):  # TSYNC fails with a thread's number, not with -1
+        raise OSError(errno.EBUSY, f"thread {blocked} has another filter")
     return hashlib.sha256(raw).hexdigest()
 
 

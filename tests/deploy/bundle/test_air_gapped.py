@@ -42,25 +42,26 @@ def test_the_guides_commands_work_in_their_order(tmp_path: Path, connected: Land
             host = hosts[heading[1]]
         if not line.startswith("landfast "):
             continue
-        words = [_meant(word, tmp_path) for word in line.partition("#")[0].split()[1:]]
+        command, _, target = line.partition("#")[0].partition(">")
+        words = [_meant(word, tmp_path) for word in command.split()[1:]]
         if words[0] == "run" or "--wheels" in words:  # need the engine, and a package index
             continue
         done = host(*words, *(("--yes",) if words[:2] in (["keys", "trust"], ["models", "gc"]) else ()))
-        if words[:2] == ["keys", "export"]:
-            (tmp_path / "maker.pub").write_text(done.stdout)
         assert done.returncode == 0, (line, done.stderr)
+        if target:
+            Path(_meant(target.strip(), tmp_path)).write_text(done.stdout)
         ran.append(" ".join(words[:2]))
     assert {"bundle create", "bundle inspect", "keys export", "keys trust", "models verify", "models gc"} <= set(ran)
     assert [word for word in ran if word.startswith("install")]
     assert MODEL in closed("models").stdout
+    assert "trusted already" in closed("keys", "trust", str(tmp_path / "stick" / "maker.pub"), "--yes").stderr
 
 
 def _meant(word: str, tmp_path: Path) -> str:
     """The guide's placeholders as they are here."""
-    places = {"/media/stick": "stick", "maker.pub": "maker.pub"}
-    for told, here in places.items():
-        if word == told or word.startswith(told + "/"):
-            return str(tmp_path / here) + word.removeprefix(told)
+    told = "/media/stick"
+    if word == told or word.startswith(told + "/"):
+        return str(tmp_path / "stick") + word.removeprefix(told)
     return MODEL if word == "MODEL" else word
 
 

@@ -67,7 +67,7 @@ def test_a_name_like_no_other_gets_advice_instead_of_guesses(catalog: Catalog) -
     """Far-fetched guesses would mislead."""
     with pytest.raises(NotFound) as caught:
         find(catalog, "@@@@")
-    assert caught.value.hint == "Search for a part of the name."
+    assert caught.value.hint == "Search for a part of the name with `landfast catalog search`."
 
 
 @pytest.mark.parametrize("name", ["", ":Q4_K_M"])

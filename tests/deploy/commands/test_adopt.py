@@ -189,7 +189,7 @@ def test_a_file_that_changes_after_the_look_is_not_taken_in(here: Context, home:
     Path(found.found[0].files[0].path).write_bytes(TINY[:-1] + b"?")
     result = adopt(here, found)
     assert (result.status, result.exit_code, result.changed) == ("error", 6, False)
-    assert "was not taken in" in result.errors[0].message
+    assert "was not adopted" in result.errors[0].message
     assert here.store.installed() == ()
 
 

@@ -117,7 +117,7 @@ def test_a_run_is_held_against_its_forecast_and_corrects_the_next(tmp_path: Path
     keep_run(here, known_as, foreseen, stats(real))
     kept = kept_run(here, "m")
     assert kept is not None
-    assert kept.ratio == pytest.approx(0.8, abs=0.03)
+    assert kept.ratio == pytest.approx(0.8, abs=0.05)
     assert kept.measured_tok_s == pytest.approx(real, abs=0.01)
     assert conditions_of(timed_budget(here, HERE)).corrections == {"m": kept.ratio}
 
@@ -138,7 +138,8 @@ def test_a_corrected_forecast_is_not_corrected_twice(tmp_path: Path) -> None:
         keep_run(here, known_as, Foreseen("m", corrected, PLAN.context_tokens), stats(real))
     kept = kept_run(here, "m")
     assert kept is not None
-    assert (kept.runs, kept.ratio) == (4, pytest.approx(0.8, abs=0.03))
+    assert kept.runs == 4
+    assert kept.ratio == pytest.approx(0.8, abs=0.05)
 
 
 @pytest.mark.parametrize("found", [stats(10.0, tokens=3), stats(float("inf"))])

@@ -54,7 +54,7 @@ def test_several_models_share_one_process(tmp_path: Path) -> None:
         trials.append(Trial(path, LoadPlan(context_tokens=256), (Step(threads=1, tokens=1, least=1, repeats=1),)))
     results = LlamaEngine().measure(trials)
     assert next(results).timings[0].seconds
-    results.close()  # type: ignore[attr-defined]
+    results.close()
 
 
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:

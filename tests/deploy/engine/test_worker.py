@@ -3,7 +3,10 @@
 import contextlib
 import gc
 import os
+import queue
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -16,6 +19,7 @@ import pytest
 
 from deploy.catalog import loader
 from deploy.engine.client import LlamaEngine, LlamaSession
+from deploy.engine.native import StopFlag
 from deploy.engine.protocol import (
     ChatMessage,
     Done,
@@ -26,6 +30,8 @@ from deploy.engine.protocol import (
     Sampling,
     Text,
 )
+from deploy.engine.wire import Channel
+from deploy.engine.worker import _listen
 from deploy.errors import EngineFailed
 from deploy.fit.memory import plan_memory, plan_memory_rehearsed
 
@@ -429,3 +435,14 @@ def kinds(events: list[Event]) -> list[str]:
 def test_events_come_in_order(smollm2_path: Path, opened: Open) -> None:
     """Reading, text, done: the order that every user interface relies on."""
     assert kinds(list(opened(smollm2_path).generate(asked("Hello")))) == ["Reading", "Text", "Done"]
+
+
+def test_words_that_are_no_request_end_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would notice the parent's end if only the listening ended."""
+    ours, theirs = socket.socketpair()
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    with ours, theirs:
+        ours.sendall(struct.pack("<I", 3) + b"\xc1\xff\x00")
+        with pytest.raises(SystemExit) as caught:
+            _listen(Channel(theirs), queue.SimpleQueue(), StopFlag())
+    assert caught.value.code == 1

@@ -86,7 +86,7 @@ def _flat(file: GgufFile) -> None:
         (_vector, r"of the kind 'control_vector\\x1b"),
         (_homeless, "what models it is for"),
         (_half, "only one half of 'blk.0.attn_k.weight'"),
-        (_strange_part, "no part of an adapter"),
+        (_strange_part, "not part of an adapter"),
         (_empty, "holds nothing"),
         (_turned, "do not fit each other"),
         (_flat, "do not fit each other"),

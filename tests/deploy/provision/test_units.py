@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from deploy.provision.site_file import read_site
-from deploy.provision.units import NAMES, Units
+from deploy.provision.units import NAMES, Units, program_of
 from tests.deploy.provision.kit import site
 
 BOOT = Path(__file__).parent / "boot"
@@ -56,6 +56,18 @@ def units(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def _no_homes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tests may live in a home."""
     monkeypatch.setattr("deploy.provision.units.HOMES", ())
+
+
+def test_the_units_call_the_command_by_a_path_that_outlives_an_upgrade(tmp_path: Path) -> None:
+    """The folder of one version goes with a later one; the link to the version in use stays."""
+    for version in ("1", "2"):
+        (tmp_path / "versions" / version / "bin").mkdir(parents=True)
+        (tmp_path / "versions" / version / "bin" / "landfast").touch()
+    (tmp_path / "current").symlink_to("versions/2")
+    lasting = tmp_path / "current" / "bin" / "landfast"
+    assert program_of(str(tmp_path / "versions" / "2" / "bin" / "python3")) == lasting
+    other = tmp_path / "versions" / "1" / "bin"
+    assert program_of(str(other / "python3")) == other / "landfast"
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith(".service")])

