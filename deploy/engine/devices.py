@@ -42,4 +42,4 @@ def _function(name: str, result: object, *arguments: object) -> "ctypes._NamedFu
     """A function of ggml's C interface: the bindings leave these out."""
     found = getattr(libggml, name)
     found.restype, found.argtypes = result, arguments
-    return found
+    return found  # type: ignore[no-any-return] # the bindings have no types

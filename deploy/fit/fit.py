@@ -129,9 +129,7 @@ class _Trial(NamedTuple):
         return all(use.peak_bytes <= use.room_bytes for use in self.uses)
 
 
-def _trials(
-    model: Model, artifact: Artifact, budget: Budget, workload: Workload, demand: Demand
-) -> Iterator[_Trial]:
+def _trials(model: Model, artifact: Artifact, budget: Budget, workload: Workload, demand: Demand) -> Iterator[_Trial]:
     """The first of each series that fits, with a q8_0 cache where only that does; the host's is last, fit or not."""
     context, tables = min(workload.context_tokens, model.context_tokens), shape_of(model).tables
     wholes: dict[LoadPlan, MemoryPlan] = {}

@@ -33,7 +33,7 @@ def test_a_folder_that_cannot_be_tried_is_unknown(tmp_path: Path, monkeypatch: p
     def full(_descriptor: int, _bytes: bytes) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(disk_rate.os, "write", full)
+    monkeypatch.setattr(os, "write", full)
     value = disk_rate.measure(tmp_path).value
     assert isinstance(value, Unknown)
     assert "No space left" in value.reason

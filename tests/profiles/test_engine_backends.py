@@ -69,9 +69,7 @@ def test_the_engine_is_found_and_not_loaded(tmp_path: Path, monkeypatch: pytest.
     assert "llama_cpp" not in sys.modules
 
 
-def test_a_build_for_processors_is_not_started_for_its_devices(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_build_for_processors_is_not_started_for_its_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has none, and starting a process for that would cost every command a tenth of a second."""
     monkeypatch.setenv("LLAMA_CPP_LIB_PATH", str(tmp_path))
     (tmp_path / "libggml-cpu.so").touch()

@@ -91,7 +91,7 @@ def test_the_ansible_role_changes_a_host_once(host: Host, playbook: Path) -> Non
 @pytest.mark.skipif(find_spec("kubernetes_validate") is None, reason="kubernetes-validate is not installed.")
 def test_the_kubernetes_objects_are_valid() -> None:
     """Every object is held strictly against the schema of its kind."""
-    import kubernetes_validate
+    import kubernetes_validate  # type: ignore[import-untyped]
     import yaml
 
     objects = list(yaml.safe_load_all((FOLDER / "kubernetes" / "preseed.yaml").read_text()))
@@ -120,8 +120,8 @@ def test_no_container_may_do_more_than_it_must() -> None:
 @pytest.mark.skipif(find_spec("pykickstart") is None, reason="pykickstart is not installed.")
 def test_kickstart_understands_the_snippet() -> None:
     """By Red Hat's own parser, in its newest syntax."""
-    from pykickstart.parser import KickstartParser
-    from pykickstart.version import makeVersion
+    from pykickstart.parser import KickstartParser  # type: ignore[import-untyped]
+    from pykickstart.version import makeVersion  # type: ignore[import-untyped]
 
     parser = KickstartParser(makeVersion())
     parser.readKickstart(str(FOLDER / "kickstart" / "landfast.ks"))

@@ -23,7 +23,7 @@ def long_pieces(monkeypatch: pytest.MonkeyPatch) -> Vocabulary:
         ctypes.memmove(buffer, LONG, len(LONG))
         return len(LONG)
 
-    native = vocabulary.native
+    native = vocabulary.native  # type: ignore[attr-defined] # the engine has no types
     monkeypatch.setattr(native, "llama_token_to_piece", piece)
     monkeypatch.setattr(native, "llama_tokenize", lambda *_: -50)
     monkeypatch.setattr(native, "llama_model_get_vocab", lambda model: model)
