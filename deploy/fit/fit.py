@@ -89,7 +89,7 @@ def fit(model: Model, artifact: Artifact, budget: Budget, workload: Workload) ->
     demand = demand_of(model, artifact)
     conditions = conditions_of(budget)
     timed = [
-        (trial, spread_forecast(Asked(demand, budget.threads, trial.plan, model.id, conditions), trial.placement))
+        (trial, spread_forecast(Asked(demand, budget.threads, trial.plan, conditions), trial.placement))
         for trial in _trials(model, artifact, budget, workload, demand)
     ]
     best, speed = max(timed, key=lambda pair: _preference(*pair))

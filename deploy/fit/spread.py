@@ -18,7 +18,6 @@ class Asked(NamedTuple):
     demand: Demand
     cores: int
     plan: LoadPlan
-    model_id: str
     conditions: Conditions = UNCALIBRATED
 
 

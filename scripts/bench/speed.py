@@ -235,7 +235,7 @@ def _text(reported: Sequence[Record], fitted: Sequence[Record]) -> str:
         "each was timed just after a calibration (one for each file, at most "
         f"{longest:.1f} s), with the other tools asked in the same run about the same file or model (a dash: it does "
         "not know it or gives no such figure). Tokens a second; the quicker quarter of repetitions. The form of the "
-        f"prediction was chosen with other shapes: {', '.join(sorted(FITTED_ON))}. Figures of the smallest two here were "
+        f"prediction was chosen with other shapes: {', '.join(sorted(FITTED_ON))}. Figures of the smallest two were "
         "in sight while three constants and the ranges were set, so that only the larger ones are unseen. Mixtures of "
         "experts, MXFP4 and shapes above 3B are not measured yet."
     )
