@@ -40,9 +40,15 @@ def engine_id() -> int:
 
 
 def engines() -> list[psutil.Process]:
-    """The engine processes that are there."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if "deploy.engine.worker" in child.cmdline()]
+    """The engine processes that are there; one that ends while it is looked at is not."""
+    return [child for child in psutil.Process().children(recursive=True) if _is_engine(child)]
+
+
+def _is_engine(child: psutil.Process) -> bool:
+    try:
+        return "deploy.engine.worker" in child.cmdline()
+    except psutil.Error:
+        return False
 
 
 def is_running(process_id: int) -> bool:
