@@ -22,6 +22,9 @@ from deploy.store.stores import Stores
 from tests.deploy.store.kit import KEY, ONE, OTHER, TWO, install, loaded, quiet, sha256
 from tests.support.cli import PROGRAM, ROOT, refused
 
+SHUT_OUT: Final = ("LANDFAST_", "XDG_", "PIP_", "COVERAGE_")
+"""What a developer may have set. Other users cannot write down what they covered either."""
+
 pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="several users take root"),
@@ -97,7 +100,7 @@ class Host:
 
     def run(self, user: int, code: str, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run a program as a user; all but the stranger are in the group."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("LANDFAST_", "XDG_", "PIP_"))}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(SHUT_OUT)}
         home = str(self.home(user))
         return subprocess.run(
             [str(self.doorway / "bin" / "python"), "-P", "-c", code, *words],
