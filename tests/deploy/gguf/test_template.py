@@ -1,5 +1,6 @@
 """Chat templates are judged without running them, and what no chat needs is found."""
 
+import sys
 import time
 import tracemalloc
 
@@ -64,7 +65,7 @@ HARMLESS = {
     "date": "{{ strftime_now('%Y-%m-%d') }}{{ messages }}",
 }
 
-TIME_LIMIT_S = 0.5
+TIME_LIMIT_S = 0.5 if sys.gettrace() is None else 3.0  # coverage traces every line
 """Of the processor: other programs may keep it busy."""
 MEMORY_LIMIT_BYTES = 64 << 20
 SLOW = {
