@@ -322,7 +322,7 @@ async def test_a_text_file_is_counted_before_it_is_sent(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "sentence"),
-    [(b"\x7fELF\0\xff", "no UTF-8"), (b"a\0b", "binary"), (b"", "empty"), (b"x" * 3_000_000, "MB")],
+    [(b"\x7fELF\0\xff", "not UTF-8"), (b"a\0b", "binary"), (b"", "empty"), (b"x" * 3_000_000, "MB")],
 )
 async def test_what_is_no_text_is_not_attached(tmp_path: Path, content: bytes, sentence: str) -> None:
     """A sentence says why, and the dialog stays."""
