@@ -74,6 +74,11 @@ class Depot:
         """Strong ETag."""
         return f'"{hashlib.sha256(self.body).hexdigest()}"'
 
+    def count(self, sent_bytes: int) -> None:
+        """Note what goes out, several answers at once."""
+        with self.lock:
+            self.sent_bytes += sent_bytes
+
 
 class DepotHandler(Quiet, BaseHTTPRequestHandler):
     """Speaks ranges, and enough of a hub and of a package index."""
@@ -96,12 +101,10 @@ class DepotHandler(Quiet, BaseHTTPRequestHandler):
         with depot.lock:
             depot.at_once += 1
             depot.most_at_once = max(depot.most_at_once, depot.at_once)
-        try:
-            time.sleep(depot.pace_s)
-            self._send(depot)
-        finally:
-            with depot.lock:
-                depot.at_once -= 1
+        time.sleep(depot.pace_s)
+        with depot.lock:  # before the answer: who has it may ask again at once
+            depot.at_once -= 1
+        self._send(depot)
 
     def _send(self, depot: Depot) -> None:
         if depot.statuses:
@@ -111,8 +114,8 @@ class DepotHandler(Quiet, BaseHTTPRequestHandler):
         depot.before_answer(len(depot.asked))
         body = depot.body
         if asked is None or not depot.ranges or self.headers["If-Range"] not in {None, depot.version}:
+            depot.count(len(body))
             self.answer(body)
-            depot.sent_bytes += len(body)
             return
         start, end = int(asked[1]), int(asked[2]) + 1
         depot.asked.append((start, end))
@@ -122,7 +125,7 @@ class DepotHandler(Quiet, BaseHTTPRequestHandler):
         self.send_header("ETag", depot.version)
         self.end_headers()
         sent = body[start:end] if depot.cut_after is None else body[start:end][: depot.cut_after]
-        depot.sent_bytes += len(sent)
+        depot.count(len(sent))
         self.wfile.write(sent)
         self.close_connection = True
 
