@@ -27,7 +27,7 @@ REPOSITORIES: Final = {
     "olmo": "allenai/",
     "deepseek": "deepseek-ai/",
 }
-GGUFIT_QUANTS: Final = {"Q4_K_M": "q4", "Q8_0": "q8", "MXFP4": "q4"}
+GGUFIT_QUANTS: Final = {"Q4_K_M": "q4", "Q4_0": "q4", "Q8_0": "q8", "MXFP4": "q4"}
 
 
 class Other(msgspec.Struct, frozen=True):

@@ -13,11 +13,13 @@ from typing import Any, Final, NamedTuple
 
 from scripts.dry_run import DryRun, InitParams, Metadata, fill_metadata, ggml_library, put_texts
 
-F32, F16, Q4_0, Q5_0, Q8_0, Q4_K, Q6_K, MXFP4 = 0, 1, 2, 6, 8, 12, 14, 39
+F32, F16, Q4_0, Q5_0, Q8_0, Q4_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4 = 0, 1, 2, 6, 8, 12, 14, 20, 23, 39
 """ggml type numbers (ggml.h)."""
 PLAIN: Final = {"F16": F16, "Q4_0": Q4_0, "Q8_0": Q8_0}
-KEPT_WHOLE: Final = re.compile(r"norm|bias|gate_inp|ssm|conv|rope|sinks")
-"""Tensors that quantisers leave in F32."""
+OF_BLOCKS: Final = {"Q6_K": (Q6_K, Q8_0), "IQ4_XS": (IQ4_XS, IQ4_NL)}
+"""The type of most matrices, and that of those whose rows are no whole blocks."""
+KEPT_WHOLE: Final = re.compile(r"norm|gate_inp|conv1d|shortconv\.conv|rope|(?<!\.weight)$")
+"""Tensors that quantisers leave in F32. Source: llama.cpp's quantiser (src/llama-quant.cpp)."""
 BLOCK: Final = 256
 ALIGNMENT: Final = 32
 
@@ -74,9 +76,11 @@ def type_of(tensor: Tensor, quant: str, layers: int) -> int:
         return PLAIN[quant]
     if quant == "MXFP4":
         return MXFP4 if "exps" in name else Q8_0
+    plain, short = OF_BLOCKS.get(quant, (Q4_K, Q5_0))
     if shape[0] % BLOCK:
-        return Q5_0
-    return Q6_K if name.startswith(("output", "token_embd")) or _important(name, layers) else Q4_K
+        return short
+    finer = name.startswith(("output", "token_embd")) or (plain == Q4_K and _important(name, layers))
+    return Q6_K if finer else plain
 
 
 def _important(name: str, layers: int) -> bool:

@@ -11,15 +11,17 @@ import pytest
 from deploy.engine import watch
 from deploy.engine.watch import Watch
 
-WORKS = "while True: pass"
-SLEEPS = "import time; time.sleep(60)"
+WORKS = "print(flush=True)\nwhile True: pass"
+SLEEPS = "import time; print(flush=True); time.sleep(60)"
 
 
 @pytest.mark.parametrize(("code", "idle"), [(WORKS, False), (SLEEPS, True)])
 def test_only_a_process_that_does_nothing_is_idle(code: str, idle: bool) -> None:  # noqa: FBT001 - a case
     """One uses the processor, the other waits."""
-    with subprocess.Popen([sys.executable, "-c", code]) as process:
-        time.sleep(0.5)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.1)
         observer = Watch(process.pid)
         observer.idle_s()
         time.sleep(0.6)

@@ -24,13 +24,13 @@ def answer(data: bytes, factory: pytest.TempPathFactory) -> ModelFile | Landfast
     """Inspect these bytes as a file, within the time limit; any error that is not ours is raised on."""
     path = factory.getbasetemp() / "random.gguf"
     path.write_bytes(data)
-    start = time.perf_counter()
+    start = time.process_time()
     try:
         return inspect(path)
     except LandfastError as error:
         return error
     finally:
-        assert time.perf_counter() - start < TIME_LIMIT_S
+        assert time.process_time() - start < TIME_LIMIT_S
 
 
 @settings(database=None, deadline=None, max_examples=300)

@@ -39,7 +39,7 @@ def test_killed_at_every_change_of_the_disk_the_next_apply_gives_the_wanted_stat
     whole = host(tmp_path / "whole")
     applied(whole, site(tmp_path / "whole-etc", EVERYTHING))
     lock = (tmp_path / "whole-etc" / "landfast.lock").read_bytes()
-    started, kills = time.monotonic(), 0
+    kills = 0
     with nursery() as process:
         for nth in range(1, 1000):
             home, etc = tmp_path / f"home-{nth}", tmp_path / f"etc-{nth}"
@@ -55,7 +55,6 @@ def test_killed_at_every_change_of_the_disk_the_next_apply_gives_the_wanted_stat
             assert outcome(context, path, check=True).exit_code == 0
             assert applied(context, path).changed == 0
     assert kills >= KILLS
-    assert time.monotonic() - started < 60
 
 
 def test_killed_from_outside_at_any_time(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The one short request that tells whether a server answers."""
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -31,20 +32,22 @@ def test_a_server_that_says_nothing_costs_no_more_than_the_time(silent_port: int
     begin = time.monotonic()
     answer = http_answers(f"http://127.0.0.1:{silent_port}/", 0.2)
     assert not answer.reachable
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 10
 
 
 def test_a_call_that_hangs_is_given_up() -> None:
     """Name look-ups and dead mounts know no time limit of their own."""
     silent = Answer(reachable=False, reason="nothing")
+    given_up = threading.Event()
 
     def late() -> Answer:
-        time.sleep(1)
+        given_up.wait(30)
         return Answer(reachable=True, reason="late")
 
     begin = time.monotonic()
     assert within(0.05, late, silent) is silent
-    assert time.monotonic() - begin < 0.8
+    assert time.monotonic() - begin < 10
+    given_up.set()
 
 
 def test_what_is_no_web_address_is_unreachable() -> None:
