@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.engine.client import Trial
+from deploy.engine.files import Projector
 from deploy.engine.protocol import (
     Adapter,
     ChatMessage,
@@ -26,6 +27,7 @@ from deploy.engine.protocol import (
     Thinking,
     Timing,
 )
+from deploy.engine.state_protocol import StateShape
 from deploy.errors import EngineFailed
 
 READY: Final = Ready(engine="fake engine", sealed=False)
@@ -52,6 +54,7 @@ class FakeEngine:
         self.dies_after = dies_after
         self.opened: list[tuple[tuple[Path, ...], LoadPlan]] = []
         self.adapters: tuple[Adapter, ...] = ()
+        self.projector: Projector | None = None
 
     def open(self, files: Sequence[Path], plan: LoadPlan, on_loading: Callable[[float], None]) -> "FakeSession":
         """Load nothing, and remember that it was asked."""
@@ -78,9 +81,9 @@ class FakeEngine:
         """Be the fake engine."""
         return READY
 
-    def with_adapters(self, adapters: Sequence[Adapter]) -> "FakeEngine":
+    def with_adapters(self, adapters: Sequence[Adapter], projector: Projector | None = None) -> "FakeEngine":
         """The same engine; it remembers them."""
-        self.adapters = tuple(adapters)
+        self.adapters, self.projector = tuple(adapters), projector or self.projector
         return self
 
 
@@ -97,10 +100,12 @@ class FakeSession:
             load_s=0.0,
             memory_bytes=1 << 20,
             thinks=bool(engine.thinking),
+            sees=engine.projector is not None,
         )
         self.requests: list[Generate] = []
         self.closed = False
         self.ended = False
+        self.restored: StateShape | None = None
         self._engine = engine
         self._cancelled = threading.Event()
 
@@ -141,6 +146,19 @@ class FakeSession:
         """Vectors of length 1 that depend on the number of words alone."""
         vectors = tuple((math.cos(self.count(text)), math.sin(self.count(text))) for text in texts)
         return Embedded(vectors=vectors, tokens=sum(map(self.count, texts)), pooling="mean", made_for_it=True)
+
+    def describe_state(self) -> StateShape:
+        """Some of every word that was asked."""
+        words = sum(self.count_conversation(request.messages) for request in self.requests)
+        return StateShape(tokens=tuple(range(words)), size_bytes=words)
+
+    def save_state(self, shape: StateShape) -> Iterator[bytes]:
+        """Nothing of worth."""
+        yield from (bytes(size) for size in shape.pieces_bytes)
+
+    def restore_state(self, shape: StateShape, pieces: Iterator[bytes]) -> None:
+        """Take it, and remember what it was."""
+        self.restored = shape if sum(map(len, pieces)) == shape.total_bytes else None
 
     def cancel(self) -> None:
         """Stop before the next word."""

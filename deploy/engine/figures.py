@@ -18,6 +18,7 @@ class Figures:
         self._drawn = 0
         self.prompt_tokens = 0
         self.reused_tokens = 0
+        self.image_tokens = 0
         self.read_tokens = 0
         self.speculation = Speculation()
 
@@ -43,6 +44,7 @@ class Figures:
         return Stats(
             prompt_tokens=self.prompt_tokens,
             reused_tokens=self.reused_tokens,
+            image_tokens=self.image_tokens,
             answer_tokens=answer_tokens,
             prompt_eval_tokens=self.read_tokens,
             prompt_eval_s=first_at - self._reading_from,

@@ -1,13 +1,22 @@
 """A model's files as open descriptors: what was opened is what is loaded, whatever happens to the names."""
 
+import hashlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from deploy.errors import EngineFailed, IntegrityError
+
+
+class Projector(NamedTuple):
+    """What turns images into something that a model can read."""
+
+    path: Path
+    sha256: str
+    """Of the file that was judged: no other is loaded."""
 
 
 class HeldFiles:
@@ -34,6 +43,17 @@ class HeldFiles:
         for descriptor, name in sorted(self._names_by_descriptor.items(), reverse=True):
             sentence = sentence.replace(f"/proc/self/fd/{descriptor}", name)
         return sentence
+
+    def require_hash(self, number: int, sha256: str) -> None:
+        """Hash one of the files as it is held. Raises IntegrityError where it is not the one that was judged."""
+        with open(os.dup(self.descriptors[number]), "rb") as file:  # noqa: PTH123 - what is held, not what is named
+            file.seek(0)
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            raise IntegrityError(
+                f"{self.files[number].name} is not the file that was checked.",
+                hint="Let nothing write to it, then try again.",
+            )
 
     def require_unchanged(self) -> None:
         """Raises IntegrityError when a file was changed since it was opened."""

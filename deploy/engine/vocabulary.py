@@ -40,8 +40,8 @@ class Vocabulary:
         return self._bytes(token, special=token in self._spoken)
 
     def letters(self, token: int) -> bytes:
-        """The bytes of a token of text; nothing for any control token."""
-        return self._bytes(token, special=False)
+        """The bytes of a token of text; nothing for any control token, nor for what stands for an image."""
+        return b"" if token < 0 else self._bytes(token, special=False)
 
     def speak(self, texts: tuple[str, ...]) -> None:
         """Have the control tokens in these texts read as text from now on."""

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from deploy.errors import InvalidModel
+from deploy.gguf.cursor import AGAIN
 from deploy.gguf.fields import Fields
 from deploy.gguf.ggml_types import FILE_TYPES
 from deploy.gguf.parts import join, model_stem, part_of
@@ -160,7 +161,8 @@ def _architecture(fields: Fields) -> str:
     architecture = fields.text("general.architecture")
     kind = fields.text("general.type") or "model"
     if architecture == "clip" or kind != "model":
-        raise fields.refused("it is an addition to a model (for pictures, sound or another style), not a model")
+        hint = "`landfast adapters add FILE` installs a LoRA adapter." if kind == "adapter" else AGAIN
+        raise fields.refused("it is an addition to a model (for pictures, sound or another style), not a model", hint)
     if architecture is None or not _ARCHITECTURE.fullmatch(architecture):
         raise fields.refused("it does not name an architecture")
     return architecture

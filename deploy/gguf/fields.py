@@ -15,9 +15,9 @@ class Fields:
         self._metadata = header.metadata
         self._name = name
 
-    def refused(self, reason: str) -> InvalidModel:
+    def refused(self, reason: str, hint: str = AGAIN) -> InvalidModel:
         """Make the error for settings that no model can have."""
-        return InvalidModel(f"{self._name} is not a model that the engine may load: {reason}.", hint=AGAIN)
+        return InvalidModel(f"{self._name} is not a model that the engine may load: {reason}.", hint=hint)
 
     def text(self, key: str) -> str | None:
         """Give a text, or None where it is not set."""

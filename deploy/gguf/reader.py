@@ -10,7 +10,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 from struct import Struct
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -120,6 +120,12 @@ def read_header(path: Path) -> Header:
         ) from error
 
 
+def read_open_header(stream: BinaryIO, name: str) -> Header:
+    """Read the header of an open GGUF file. Raises as `read_header` does."""
+    stream.seek(0)
+    return _read(Cursor(stream, name, os.fstat(stream.fileno()).st_size))
+
+
 def _read(cursor: Cursor) -> Header:
     version = _read_version(cursor)
     tensor_count = _read_count(cursor, TENSORS_LIMIT, "tensors")
@@ -146,7 +152,7 @@ def _read_version(cursor: Cursor) -> int:
     magic = cursor.take(min(len(MAGIC), cursor.file_bytes))
     if not MAGIC.startswith(magic):
         raise InvalidModel(
-            f"{cursor.name} is not a GGUF file: it begins with {magic!r}.",
+            f"{cursor.name} is not a GGUF file: it does not begin with the letters GGUF.",
             hint="Name a .gguf file; models in other formats must be converted first.",
         )
     if magic != MAGIC:

@@ -1,4 +1,4 @@
-"""What of a model's shape decides memory that the engine does not announce: vocabulary, widths, rearranged weights."""
+"""What of a model's shape decides memory that the engine does not announce: vocabulary, widths, repacked weights."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ import msgspec
 from deploy.gguf.reader import Header, Tensor
 
 REARRANGED: Final = frozenset({"Q4_0", "Q4_K", "Q2_K", "IQ4_NL", "MXFP4"})
-"""Types that the engine can rearrange for some processor (ggml-cpu/repack.cpp)."""
+"""Types that the engine can repack for some processor (ggml-cpu/repack.cpp)."""
 SENTENCEPIECE: Final = frozenset({"llama", "t5"})
 """Vocabularies without merges, as GGUF files call them."""
 EMBEDDING: Final = "token_embd.weight"
@@ -25,9 +25,9 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """Query heads, the most of any block."""
     widest: int
     """Most numbers of one token that a matrix is multiplied with."""
-    rearranged_bytes: int = 0
-    """Matrices that the engine can rearrange for a processor."""
-    rearranged_twice_bytes: int = 0
+    repacked_bytes: int = 0
+    """Matrices that the engine can repack for a processor."""
+    repacked_twice_bytes: int = 0
     """Of them, an embedding that is the output matrix too: it is needed in both forms."""
 
 
@@ -35,15 +35,15 @@ def shape_of(header: Header, *, tokens: int, heads: int, experts_used: int) -> S
     """Read a shape off a header whose settings are judged already."""
     matrices = [tensor for tensor in header.tensors if len(tensor.shape) > 1 and tensor.name != EMBEDDING]
     tied = not any(tensor.name == OUTPUT for tensor in header.tensors)
-    embedding = sum(_rearranged(tensor) for tensor in header.tensors if tensor.name == EMBEDDING)
+    embedding = sum(_repacked(tensor) for tensor in header.tensors if tensor.name == EMBEDDING)
     twice = embedding if tied else 0
     return Shape(
         tokens=tokens,
         merges=header.metadata.get("tokenizer.ggml.model") not in SENTENCEPIECE,
         heads=heads,
         widest=max((_width(tensor, experts_used) for tensor in matrices), default=0),
-        rearranged_bytes=sum(map(_rearranged, matrices)) + twice,
-        rearranged_twice_bytes=twice,
+        repacked_bytes=sum(map(_repacked, matrices)) + twice,
+        repacked_twice_bytes=twice,
     )
 
 
@@ -52,5 +52,5 @@ def _width(tensor: Tensor, experts_used: int) -> int:
     return tensor.shape[0] * (experts_used if "_exps" in tensor.name else 1)
 
 
-def _rearranged(tensor: Tensor) -> int:
+def _repacked(tensor: Tensor) -> int:
     return tensor.size_bytes if tensor.type_name in REARRANGED else 0

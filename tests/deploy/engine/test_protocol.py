@@ -27,6 +27,7 @@ PLAIN: Final[dict[Any, st.SearchStrategy[Any]]] = {
     int: st.integers(0, 2**63 - 1),
     float: st.floats(allow_nan=False),
     str: st.text(),
+    bytes: st.binary(max_size=64),
     bool: st.booleans(),
     type(None): st.none(),
 }

@@ -128,7 +128,7 @@ def test_tiny_model_is_described(tmp_path: Path) -> None:
             merges=False,
             heads=4,
             widest=64,
-            rearranged_bytes=2 * (2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 64) * 18 // 32,
+            repacked_bytes=2 * (2 * 32 * 32 + 2 * 32 * 16 + 3 * 32 * 64) * 18 // 32,
         ),
     )
 

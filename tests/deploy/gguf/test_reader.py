@@ -86,7 +86,11 @@ def long_text(length: int) -> bytes:
 
 
 HOSTILE: dict[str, tuple[Break, type[LandfastError], str]] = {
-    "wrong magic": (field("magic", b"PK\x03\x04"), InvalidModel, r"not a GGUF file: it begins with b'PK\\x03\\x04'"),
+    "wrong magic": (
+        field("magic", b"PK\x03\x04"),
+        InvalidModel,
+        "not a GGUF file: it does not begin with the letters GGUF",
+    ),
     "version 1": (field("version", 1), InvalidModel, "GGUF version 1"),
     "version 99": (field("version", 99), InvalidModel, "GGUF version 99"),
     "big-endian version": (field("version", 3 << 24), InvalidModel, "GGUF version 50331648"),

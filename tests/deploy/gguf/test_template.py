@@ -65,7 +65,7 @@ HARMLESS = {
     "date": "{{ strftime_now('%Y-%m-%d') }}{{ messages }}",
 }
 
-TIME_LIMIT_S = 0.5 if sys.gettrace() is None else 3.0  # coverage traces every line
+TIME_LIMIT_S = 2.0 if sys.gettrace() is None else 8.0  # coverage traces every line
 """Of the processor: other programs may keep it busy."""
 MEMORY_LIMIT_BYTES = 64 << 20
 SLOW = {
