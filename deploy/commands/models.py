@@ -5,11 +5,13 @@ from typing import Final
 import msgspec
 
 from deploy.catalog.model import Model
+from deploy.commands.adapters import AdapterVerdict
+from deploy.commands.adapters import verify as verify_adapters
 from deploy.commands.context import Context
 from deploy.commands.pace import Kept, kept_run
 from deploy.commands.targets import catalogued
 from deploy.errors import ExitCode, IntegrityError, NotFound
-from deploy.results import Problem, Result, info, warning
+from deploy.results import Problem, Result, warning
 from deploy.store.checks import FileVerdict
 from deploy.store.records import Damaged, Installed
 from deploy.store.stores import closed_to, ids_of_host
@@ -63,6 +65,8 @@ class VerifyData(msgspec.Struct, frozen=True, kw_only=True):
     """Lock files that cannot be used."""
     repaired: tuple[str, ...] = ()
     """Models that were brought anew."""
+    adapters: tuple[AdapterVerdict, ...] = ()
+    """Those in the store beside that of the models, where all was verified."""
 
 
 class RemoveData(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +131,9 @@ def verify(context: Context, name: str | None) -> Result[VerifyData]:
     damaged = tuple(record for record in context.store.damaged() if name is None or record.id.lower() == name.lower())
     found = _verified(context, () if damaged and name is not None else _records(context, name))
     bad = [verification for verification in found if not verification.whole]
-    data = VerifyData(models=found, damaged=damaged)
+    laid_over = verify_adapters(context, None) if name is None else None
+    adapters = () if laid_over is None or laid_over.data is None else laid_over.data.adapters
+    data = VerifyData(models=found, damaged=damaged, adapters=adapters)
     errors = (
         *(
             Problem(IntegrityError.code, file.sentence, f"Run `landfast models verify {model.id} --repair`.")
@@ -136,6 +142,7 @@ def verify(context: Context, name: str | None) -> Result[VerifyData]:
             if file.verdict != "ok"
         ),
         *(Problem(IntegrityError.code, record.reason, record.hint) for record in damaged),
+        *(() if laid_over is None else laid_over.errors),
         *(_catalogue_problems(context) if name is None else ()),
     )
     if not errors:
@@ -143,7 +150,9 @@ def verify(context: Context, name: str | None) -> Result[VerifyData]:
     return Result(
         command="models verify",
         status="partial" if len(bad) < len(found) else "error",
-        changed=any(file.moved_to for model in bad for file in model.files),
+        changed=any(
+            file.moved_to for files in (*(m.files for m in found), *(a.files for a in adapters)) for file in files
+        ),
         data=data,
         errors=errors,
         exit_code=ExitCode.INTEGRITY,
@@ -159,7 +168,6 @@ def remove(context: Context, name: str) -> Result[RemoveData]:
         command="models remove",
         changed=True,
         data=RemoveData(id=record_id, freed_bytes=freed),
-        messages=(info(f"{record_id} is removed."),),
     )
 
 

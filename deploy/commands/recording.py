@@ -8,10 +8,13 @@ import msgspec
 
 from deploy.engine.client import Session
 from deploy.engine.protocol import ChatMessage, Done, Embedded, Event, Generate, Reading, Stats
+from deploy.engine.state_protocol import StateShape
 from deploy.errors import LandfastError, PolicyRefused
 from deploy.journal import Event as Entry
 from deploy.journal import Journal
 from deploy.policy.policy import Refusal
+
+Kind = Literal["load", "answer", "keep", "resume"]
 
 
 class Recorder:
@@ -38,7 +41,7 @@ class Recorder:
                     hint=f"Rule {self._required.rule} in {self._required.file}. {error.hint}".strip(),
                 ) from error
 
-    def announce(self, kind: Literal["load", "answer"]) -> None:
+    def announce(self, kind: Kind) -> None:
         """Where a policy requires the journal, write down what begins, so that it does not begin unrecorded."""
         if self._required is not None:
             self.record(Entry(kind=kind, outcome="begun"))
@@ -109,6 +112,29 @@ class RecordedSession:
             self._recorder.record(msgspec.structs.replace(entry, prompt_tokens=tokens))
         return embedded
 
+    def describe_state(self) -> StateShape:
+        """What a copy of the state would be; nothing ran that would be recorded."""
+        return self.inner.describe_state()
+
+    def save_state(self, shape: StateShape) -> Iterator[bytes]:
+        """The state, piece by piece; recorded, since what was read leaves the memory."""
+        yield from self._moved("keep", shape, self.inner.save_state(shape))
+
+    def restore_state(self, shape: StateShape, pieces: Iterator[bytes]) -> None:
+        """Take over a state; recorded."""
+        self.inner.restore_state(shape, self._moved("resume", shape, pieces))
+
+    def _moved(self, kind: Kind, shape: StateShape, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        started = time.monotonic()
+        outcome = "failed"
+        self._recorder.announce(kind)
+        try:
+            yield from pieces
+            outcome = "kept" if kind == "keep" else "resumed"
+        finally:
+            entry = self._entry(kind, outcome=outcome, seconds=round(time.monotonic() - started, 3))
+            self._recorder.record(msgspec.structs.replace(entry, prompt_tokens=len(shape.tokens)))
+
     @property
     def ended(self) -> bool:
         """Whether the engine is gone."""
@@ -132,9 +158,9 @@ class RecordedSession:
         counted = msgspec.structs.replace(entry, prompt_tokens=stats.prompt_tokens, answer_tokens=stats.answer_tokens)
         self._recorder.record(counted)
 
-    def _entry(self, kind: str, *, outcome: str, seconds: float) -> Entry:
+    def _entry(self, kind: Kind, *, outcome: str, seconds: float) -> Entry:
         return Entry(
-            kind="load" if kind == "load" else "answer",
+            kind=kind,
             engine=self.ready.engine.partition(" (")[0],
             seal=self.ready.seal.level,
             outcome=outcome,

@@ -1,15 +1,17 @@
 """Opening a model for run, chat and the UI: which one, with which plan, and whether memory allows it now."""
 
-import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from deploy.commands.adapters import usable
 from deploy.commands.admission import require_admitted
 from deploy.commands.context import Context
 from deploy.commands.pace import Foreseen, keep_run
+from deploy.commands.pictures import Sight
 from deploy.commands.plan import PlanData, plan_target
 from deploy.commands.recording import RecordedSession, Recorder
 from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, best_installed, budget_of, resolve
@@ -18,7 +20,7 @@ from deploy.engine.protocol import Adapter, LoadPlan
 from deploy.errors import LandfastError, NotEnoughMemory, NotFound
 from deploy.fit.fit import Workload, gigabytes
 from deploy.fit.speed import conditions_of
-from deploy.gguf.adapter import inspect_adapter, require_fits
+from deploy.gguf.adapter import AdapterFile, require_fits
 from deploy.journal import Event, Journal
 from deploy.sources.base import Progress
 
@@ -35,6 +37,16 @@ class Opened:
     plan: PlanData
     why: str
     warnings: tuple[str, ...]
+    asked: str = ""
+    """How the model is asked for again: its id, or the path of its file."""
+    sha256: tuple[str, ...] = ()
+    """Of its files in the store; none for a file that is named by its path."""
+    adapters: tuple[tuple[str, float], ...] = ()
+    """SHA-256 and scale of each adapter."""
+
+
+Reshape = Callable[[PlanData, tuple[Path, ...]], PlanData]
+"""Changes a plan before it is held against memory and obeyed."""
 
 
 class MemoryUse(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +57,13 @@ class MemoryUse(msgspec.Struct, frozen=True, kw_only=True):
     """What the process held when the model was loaded."""
 
 
-def open_model(context: Context, name: str | None, workload: Workload, adapters: tuple[Adapter, ...] = ()) -> Opened:
+def open_model(
+    context: Context,
+    name: str | None,
+    workload: Workload,
+    adapters: tuple[Adapter, ...] = (),
+    reshape: Reshape | None = None,
+) -> Opened:
     """Load the named model, or the best installed one, with adapters laid over it.
 
     Raises PolicyRefused when the policy forbids it, NotFound when it is not installed, IntegrityError when its
@@ -59,15 +77,27 @@ def open_model(context: Context, name: str | None, workload: Workload, adapters:
     require_admitted(context, target)
     plan, warnings = plan_target(context, target, found, workload)
     files = _files(context, target)
-    with_adapters = _adapted(context, adapters, target, files)
-    plan = _heavier(plan, adapters)
+    judged = usable(context, adapters)
+    with_adapters = _adapted(context, judged, target, files)
+    plan = _heavier(plan, judged, context.sight)
+    if reshape is not None:
+        plan = reshape(plan, files)
     _require_memory(plan)
-    session = _open(with_adapters, target, plan, files, _label(plan, adapters))
+    session = _open(with_adapters, target, plan, files, _label(plan, judged, context.sight))
     foreseen = Foreseen(plan.id.partition(":")[0], plan.speed, plan.plan.context_tokens)
     session.on_answer = lambda stats: keep_run(context.paths, conditions_of(found).machine, foreseen, stats)
     why = "It was asked for by name." if name is not None else "It ranks best among the installed models here."
     said = (*warnings, *_tightness(plan), *_weaknesses(session))
-    return Opened(session=session, files=files, plan=plan, why=why, warnings=said)
+    return Opened(
+        session=session,
+        files=files,
+        plan=plan,
+        why=why,
+        warnings=said,
+        asked=str(target.path) if isinstance(target, FileTarget) else target.installed.id,
+        sha256=_hashes(target),
+        adapters=tuple((adapter.sha256, adapter.scale) for adapter, _ in judged),
+    )
 
 
 def _open(
@@ -83,31 +113,30 @@ def _open(
     return RecordedSession(session, recorder)
 
 
+Judged = tuple[tuple[Adapter, AdapterFile], ...]
+
+
 def _adapted(
-    context: Context, adapters: tuple[Adapter, ...], target: FileTarget | InstalledTarget, files: tuple[Path, ...]
+    context: Context, adapters: Judged, target: FileTarget | InstalledTarget, files: tuple[Path, ...]
 ) -> Context:
     """The world with an engine that lays the adapters over the model, every one judged before native code sees it."""
     if not adapters:
         return context
     architecture = target.contents.architecture if isinstance(target, FileTarget) else target.installed.architecture
-    for adapter in adapters:
-        require_fits(inspect_adapter(Path(adapter.path)), architecture, files)
-    return replace(context, engine=context.engine.with_adapters(adapters))
+    for _, found in adapters:
+        require_fits(found, architecture, files)
+    return replace(context, engine=context.engine.with_adapters([adapter for adapter, _ in adapters]))
 
 
-def _label(plan: PlanData, adapters: tuple[Adapter, ...]) -> str:
-    """What the journal calls the model: its id, and the hash of every adapter, which no lock file knows."""
-    return "+lora:".join((plan.id, *(_sha256(Path(adapter.path)) for adapter in adapters)))
+def _label(plan: PlanData, adapters: Judged, sight: Sight | None) -> str:
+    """What the journal calls the model: its id, and the hashes of what lies beside it, which no lock file knows."""
+    label = "+lora:".join((plan.id, *(adapter.sha256 for adapter, _ in adapters)))
+    return label if sight is None else f"{label}+vision:{sight.sha256}"
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _heavier(plan: PlanData, adapters: tuple[Adapter, ...]) -> PlanData:
-    """The plan with the adapters, which are held in memory as they are in their files."""
-    size = sum(Path(adapter.path).stat().st_size for adapter in adapters)
+def _heavier(plan: PlanData, adapters: Judged, sight: Sight | None) -> PlanData:
+    """The plan with the adapters, which are held in memory as they are in their files, and with the projector."""
+    size = sum(found.file_bytes for _, found in adapters) + (0 if sight is None else sight.memory_bytes)
     return msgspec.structs.replace(plan, peak_bytes=plan.peak_bytes + size, hard_bytes=plan.hard_bytes + size)
 
 

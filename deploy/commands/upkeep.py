@@ -10,6 +10,7 @@ from deploy.commands.install import InstallRequest, install
 from deploy.commands.models import VerifyData, verify
 from deploy.errors import ExitCode, LandfastError, NotFound, NotWritable
 from deploy.results import Problem, Result, info
+from deploy.store.adapters import adapters_of
 from deploy.store.records import Installed
 from deploy.store.store import Rubbish
 
@@ -62,7 +63,7 @@ def collect(context: Context, *, former: bool = False) -> Result[CollectData]:
     """
     found = _rubbish(context, former)
     freed_bytes = sum(_forgotten(context)) if former else 0
-    freed_bytes += context.store.clear_staging()
+    freed_bytes += context.store.clear_staging() + adapters_of(context.paths).clear_staging()
     return Result(
         command="models gc", changed=freed_bytes > 0, data=CollectData(rubbish=found, freed_bytes=freed_bytes)
     )
@@ -73,6 +74,7 @@ def _rubbish(context: Context, former: bool) -> tuple[Rubbish, ...]:  # noqa: FB
     used = {sha256 for record in context.store.installed() for sha256 in record.hashes}
     return (
         *context.store.rubbish(),
+        *adapters_of(context.paths).rubbish(),
         *(
             Rubbish(
                 kind="former", name=one.version, size_bytes=sum(f.size_bytes for f in one.files if f.sha256 not in used)

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, Self, TypeVar
 
 import msgspec
 
-from deploy.engine.files import HeldFiles
+from deploy.engine.files import HeldFiles, Projector
 from deploy.engine.plain import plain
 from deploy.engine.process import EngineProcess
 from deploy.engine.protocol import (
@@ -47,6 +47,16 @@ from deploy.engine.protocol import (
     Targets,
     Text,
     Thinking,
+)
+from deploy.engine.state_protocol import (
+    BeginState,
+    DescribeState,
+    EndState,
+    SaveState,
+    StateDescribed,
+    StateEnded,
+    StatePiece,
+    StateShape,
 )
 from deploy.engine.watch import HANG_LIMIT_S, LOOK_EVERY_S, Watch
 from deploy.engine.wire import Channel, FrameTooLarge, event_decoder
@@ -91,6 +101,18 @@ class Session(Protocol):
         """One vector for each text. Raises EngineFailed."""
         ...
 
+    def describe_state(self) -> StateShape:
+        """What a copy of all that is in memory would be. Raises EngineFailed where there is nothing."""
+        ...
+
+    def save_state(self, shape: StateShape) -> Iterator[bytes]:
+        """The copy that was described, piece by piece. Raises EngineFailed."""
+        ...
+
+    def restore_state(self, shape: StateShape, pieces: Iterator[bytes]) -> None:
+        """Take over a copy. Raises EngineFailed where it cannot be, and what `pieces` raises."""
+        ...
+
     def cancel(self) -> None:
         """Stop the answer under way, from any thread; its last event is still Done."""
         ...
@@ -119,8 +141,8 @@ class Engine(Protocol):
         """Start, say what this engine is, and end. Raises EngineFailed."""
         ...
 
-    def with_adapters(self, adapters: Sequence[Adapter]) -> "Engine":
-        """This engine, which lays these adapters over every model that it opens."""
+    def with_adapters(self, adapters: Sequence[Adapter], projector: Projector | None = None) -> "Engine":
+        """This engine, which opens every model with these adapters and this projector, or the one that it has."""
         ...
 
 
@@ -134,15 +156,18 @@ class LlamaEngine:
     landlock_abi_at_most: int | None = None
     hang_limit_s: float = HANG_LIMIT_S
     adapters: tuple[Adapter, ...] = ()
+    projector: Projector | None = None
 
     def open(self, files: Sequence[Path], plan: LoadPlan, on_loading: Callable[[float], None]) -> "LlamaSession":
         """Start a process that sees nothing but these files, and load the model in it."""
-        laid_over = [Path(adapter.path) for adapter in self.adapters]
-        with HeldFiles([*files, *laid_over]) as held:
+        beside: list[Adapter | Projector] = [*self.adapters, *([self.projector] if self.projector else [])]
+        with HeldFiles([*files, *(Path(one.path) for one in beside)]) as held:
+            for number, one in enumerate(beside, len(files)):
+                if one.sha256:
+                    held.require_hash(number, one.sha256)
             session = LlamaSession(self._start(held, plan), held, hang_limit_s=self.hang_limit_s)
             try:
-                request = Load(paths=held.names[: len(files)], plan=plan, adapters=self._held(held.names[len(files) :]))
-                session.load(request, on_loading)
+                session.load(self._request(plan, held.names, len(files)), on_loading)
                 held.require_unchanged()
             except BaseException:
                 session.close()
@@ -167,15 +192,17 @@ class LlamaEngine:
         with self.start() as session:
             return session.ready
 
-    def with_adapters(self, adapters: Sequence[Adapter]) -> "LlamaEngine":
-        """The same engine with adapters."""
-        return replace(self, adapters=tuple(adapters))
+    def with_adapters(self, adapters: Sequence[Adapter], projector: Projector | None = None) -> "LlamaEngine":
+        """The same engine with them; without a projector it keeps the one that it has."""
+        return replace(self, adapters=tuple(adapters), projector=projector or self.projector)
 
-    def _held(self, names: Sequence[str]) -> tuple[Adapter, ...]:
-        """The adapters under the names by which the engine process opens them."""
-        return tuple(
-            Adapter(path=name, scale=adapter.scale) for name, adapter in zip(names, self.adapters, strict=True)
-        )
+    def _request(self, plan: LoadPlan, names: Sequence[str], parts: int) -> Load:
+        """To load all under the names by which the engine process opens them."""
+        last = parts + len(self.adapters)
+        scaled = zip(names[parts:last], self.adapters, strict=True)
+        adapters = tuple(Adapter(path=name, scale=adapter.scale) for name, adapter in scaled)
+        projector = names[last] if self.projector else None
+        return Load(paths=tuple(names[:parts]), plan=plan, adapters=adapters, projector=projector)
 
     def devices(self) -> tuple[EngineDevice, ...]:
         """Start a process that may open graphics devices, hear what it finds, and end it. Raises EngineFailed."""
@@ -192,6 +219,7 @@ class LlamaEngine:
             files=held.descriptors,
             paths=held.names,
             gpu=plan.gpu_layers != 0,
+            sees=self.projector is not None,
             data_limit_bytes=plan.data_limit_bytes,
             unsealed=self.unsealed,
             audit=self.audit,
@@ -289,6 +317,37 @@ class LlamaSession:
         self._doing = "made vectors"
         self._send(Embed(tuple(texts)))
         return self._expect(Embedded)
+
+    def describe_state(self) -> StateShape:
+        """What a copy of the session's state would be."""
+        self._doing = "looked at its state"
+        self._send(DescribeState())
+        return self._expect(StateDescribed).shape
+
+    def save_state(self, shape: StateShape) -> Iterator[bytes]:
+        """The state that was described, piece by piece; what nobody takes is read and thrown away."""
+        self._doing = "handed over its state"
+        self._send(SaveState())
+        sizes = iter(shape.pieces_bytes)
+        try:
+            for _ in sizes:
+                yield self._expect(StatePiece).data
+        finally:
+            for _ in sizes:
+                self._expect(StatePiece)
+
+    def restore_state(self, shape: StateShape, pieces: Iterator[bytes]) -> None:
+        """Hand over a state that an earlier session saved. Raises what `pieces` raises; memory is then as before."""
+        self._doing = "took over a kept state"
+        self._send(BeginState(shape))
+        whole = False
+        try:
+            for piece in pieces:
+                self._send(StatePiece(piece))
+            whole = True
+        finally:
+            self._send(EndState(whole))
+            self._expect(StateEnded)
 
     def devices(self) -> tuple[EngineDevice, ...]:
         """Ask which devices the engine can compute on."""

@@ -4,8 +4,10 @@ import math
 from typing import Any, Final
 
 import llama_cpp.llama_cpp as native
+import msgspec
 
 from deploy.engine.adapters import Adapters
+from deploy.engine.computing import Computing
 from deploy.engine.native import Log, Refusal, StopFlag, context_params
 from deploy.engine.protocol import Embedded, LoadPlan
 from deploy.engine.vocabulary import Vocabulary
@@ -15,6 +17,9 @@ POOLINGS: Final = {
     native.LLAMA_POOLING_TYPE_CLS: "cls",
     native.LLAMA_POOLING_TYPE_LAST: "last",
 }
+IDLE_TOKENS: Final = 32
+"""Of a context that nobody asks anything."""
+FLOAT_BYTES: Final = 4
 LONGEST_TOKENS: Final = 8192
 """A text is read in one step, and what a step takes of memory grows with it."""
 
@@ -23,20 +28,11 @@ class Embedder:
     """Makes vectors with a loaded model."""
 
     def __init__(self, log: Log, model: Any, plan: LoadPlan, adapters: Adapters, stop: StopFlag) -> None:
-        """Make a context for it, pooled as the model says, or by the mean where it says nothing. Raises Refusal."""
+        """Make a context for it. Raises Refusal."""
         self._stop = stop
-        params = context_params(plan, stop)
-        self._room = min(plan.context_tokens, LONGEST_TOKENS)
-        params.n_ctx = params.n_batch = params.n_ubatch = params.n_outputs_max = self._room
-        params.embeddings = True
-        self._pointer = native.llama_init_from_model(model, params)
-        self._made_for_it = bool(self._pointer) and native.llama_pooling_type(self._pointer) in POOLINGS
-        if self._pointer and native.llama_pooling_type(self._pointer) == native.LLAMA_POOLING_TYPE_NONE:
-            native.llama_free(self._pointer)
-            params.pooling_type = native.LLAMA_POOLING_TYPE_MEAN
-            self._pointer = native.llama_init_from_model(model, params)
-        if not self._pointer:
-            raise Refusal(f"The engine makes no vectors with this model: {log.cause()}.", "Choose another model.")
+        self._room = room(model, plan)
+        self._pointer, self._made_for_it = open_for_vectors(log, model, plan, stop)
+        self._computing = Computing(self._pointer, plan, stop)
         self._pooling = POOLINGS.get(native.llama_pooling_type(self._pointer))
         if self._pooling is None:
             self.close()
@@ -65,11 +61,9 @@ class Embedder:
         )
 
     def _vector(self, tokens: list[int]) -> tuple[float, ...]:
-        memory = native.llama_get_memory(self._pointer)
-        if memory:
-            native.llama_memory_clear(memory, True)  # noqa: FBT003 - a C call
+        self._clear()
         held = (native.llama_token * len(tokens))(*tokens)  # the batch only points to it
-        status = native.llama_decode(self._pointer, native.llama_batch_get_one(held, len(tokens)))
+        status = self._computing.decode(native.llama_batch_get_one(held, len(tokens)), len(tokens), self._clear)
         if status != 0:
             why = "It was stopped." if self._stop.raised else f"The engine could not read a text (status {status})."
             raise Refusal(why)
@@ -77,6 +71,54 @@ class Embedder:
         if not raw:
             raise Refusal("The engine gave no vector.", "Choose another model.")
         return _normalised(raw[: self._width])
+
+    def _clear(self) -> None:
+        memory = native.llama_get_memory(self._pointer)
+        if memory:
+            native.llama_memory_clear(memory, True)  # noqa: FBT003 - a C call
+
+
+def answering(plan: LoadPlan) -> LoadPlan:
+    """The plan of the context that answers: next to nothing beside one that makes vectors."""
+    if not plan.vectors:
+        return plan
+    return msgspec.structs.replace(plan, context_tokens=IDLE_TOKENS, batch_tokens=IDLE_TOKENS, speculation_tokens=0)
+
+
+def room(model: Any, plan: LoadPlan) -> int:
+    """Most tokens of a text: positions beyond those that it was trained with do not exist in every model."""
+    return min(plan.context_tokens, LONGEST_TOKENS, int(native.llama_model_n_ctx_train(model)))
+
+
+def outputs_bytes(model: Any, plan: LoadPlan) -> int:
+    """What the engine takes when the longest text is read, and does not say before.
+
+    A row of the vocabulary and a vector for every token of it (llama-context.cpp: output_reserve).
+    """
+    if not plan.vectors:
+        return 0
+    words = int(native.llama_vocab_n_tokens(native.llama_model_get_vocab(model)))
+    return room(model, plan) * (words + int(native.llama_model_n_embd(model))) * FLOAT_BYTES
+
+
+def open_for_vectors(log: Log, model: Any, plan: LoadPlan, stop: StopFlag | None = None) -> tuple[Any, bool]:
+    """A context that makes vectors, pooled as the model says, and whether it says; else by the mean. Raises Refusal.
+
+    A rehearsal opens the very same.
+    """
+    params = context_params(plan, stop)
+    params.n_ctx = params.n_batch = params.n_ubatch = params.n_outputs_max = room(model, plan)
+    params.embeddings = True
+    pointer = native.llama_init_from_model(model, params)
+    unsaid = bool(pointer) and native.llama_pooling_type(pointer) == native.LLAMA_POOLING_TYPE_NONE
+    if unsaid:
+        native.llama_free(pointer)
+        log.lines.clear()
+        params.pooling_type = native.LLAMA_POOLING_TYPE_MEAN
+        pointer = native.llama_init_from_model(model, params)
+    if not pointer:
+        raise Refusal(f"The engine makes no vectors with this model: {log.cause()}.", "Choose another model.")
+    return pointer, not unsaid
 
 
 def _normalised(vector: list[float]) -> tuple[float, ...]:

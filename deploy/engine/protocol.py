@@ -8,6 +8,15 @@ from typing import Literal
 
 import msgspec
 
+from deploy.engine.state_protocol import (
+    BeginState,
+    DescribeState,
+    EndState,
+    SaveState,
+    StateDescribed,
+    StateEnded,
+    StatePiece,
+)
 from profiles.machine import EngineDevice
 
 
@@ -20,6 +29,8 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     """The names under which they are opened."""
     gpu: bool = False
     """Whether the plan uses a graphics processor."""
+    sees: bool = False
+    """Whether it will be shown images."""
     data_limit_bytes: int | None = None
     """Most memory of its own; mapped weights are not counted."""
     unsealed: bool = False
@@ -60,7 +71,7 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
     load_mode: Literal["mmap", "read"] = "mmap"
     """Mapped weights are page cache, which the kernel may take back; read weights are not."""
     repack: bool = False
-    """Weights rearranged for this processor: a second, anonymous copy of them."""
+    """Weights repacked for this processor: a second, anonymous copy of them."""
     gpu_layers: int = 0
     """Of the layers and the output behind them, how many at the end are computed on graphics processors; -1 for all."""
     tensor_split: tuple[float, ...] = ()
@@ -73,6 +84,8 @@ class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_bytes: int = 0
     """Most memory for a copy of the state after the prompt, where a model's memory cannot go back by itself (sliding
     windows, recurrent layers), so that the next turn need not read everything again; 0 is none."""
+    vectors: bool = False
+    """Whether it is loaded to make vectors of texts, of `context_tokens` at most, and not to answer."""
     data_limit_bytes: int | None = None
     """Most memory of its own that the process may take, mapped weights not counted; None is no limit."""
 
@@ -84,6 +97,8 @@ class ChatMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     content: str
     thinking: str = ""
     """What an assistant thought before it answered. Whether it is read again, the model's template decides."""
+    images: tuple[bytes, ...] = ()
+    """PNG or JPEG files that go before the text. They are looked at in the engine process and nowhere else."""
 
 
 class Drawing(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +134,8 @@ class Adapter(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     scale: float = 1.0
+    sha256: str = ""
+    """Of the file that was judged: no other is loaded. Empty where nobody has hashed it."""
 
 
 class Load(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -127,6 +144,8 @@ class Load(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     paths: tuple[str, ...]
     plan: LoadPlan
     adapters: tuple[Adapter, ...] = ()
+    projector: str | None = None
+    """Path of a projector; None for text alone."""
 
 
 class Rehearse(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -218,7 +237,8 @@ class Cancel(msgspec.Struct, frozen=True, tag=True):
     """Stop the generation that is under way, also while it reads its prompt."""
 
 
-Request = Load | Rehearse | Measure | Generate | Count | Embed | Cancel | Attack | ListDevices
+StateRequest = DescribeState | SaveState | BeginState | StatePiece | EndState
+Request = Load | Rehearse | Measure | Generate | Count | Embed | Cancel | Attack | ListDevices | StateRequest
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -250,6 +270,8 @@ class Loaded(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Whether its template knows a channel for reasoning."""
     sampling: Drawing = Drawing()
     """What is used where a request decides nothing: the model's own recommendation, or else ours."""
+    sees: bool = False
+    """Whether it can be shown images."""
 
 
 class Rehearsed(msgspec.Struct, frozen=True, tag=True, kw_only=True):
@@ -262,6 +284,8 @@ class Rehearsed(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     output_bytes: int
     recurrent_bytes: int = 0
     """Of the state, what does not grow with the context."""
+    window_bytes: int = 0
+    """Of the state, what is kept of sliding windows."""
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
@@ -334,6 +358,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int
     reused_tokens: int
     """Tokens of the prompt that were still in memory from the turn before."""
+    image_tokens: int = 0
+    """Of the prompt, those that stand for images."""
     answer_tokens: int
     prompt_eval_tokens: int
     prompt_eval_s: float
@@ -412,5 +438,8 @@ Event = (
     | Done
     | Attacked
     | Devices
+    | StateDescribed
+    | StatePiece
+    | StateEnded
     | Failed
 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from deploy.engine import crew
 from deploy.engine.memory import resident_bytes
 from deploy.engine.protocol import (
     Attack,
@@ -31,8 +32,10 @@ from deploy.engine.protocol import (
     Rehearse,
     Request,
     Start,
+    StateRequest,
 )
 from deploy.engine.seal.seal import Seal, Unsealable, seal
+from deploy.engine.state_protocol import BeginState, DescribeState, EndState, SaveState, StateDescribed, StatePiece
 from deploy.engine.wire import Channel, request_decoder
 
 if TYPE_CHECKING:
@@ -48,11 +51,15 @@ def main(descriptor: int, start: Start) -> None:
     """Serve requests until the parent closes its end."""
     channel = Channel(socket.socket(fileno=descriptor))
     resident_bytes()  # opens what it reads, which the seal then lets it keep
+    crew.hold()
     if start.audit:
         import deploy.engine.seal.attacks  # noqa: F401 - no file can be opened when it is wanted
     try:
         applied = seal(start)
         from deploy.engine.native import Log, StopFlag, engine_name
+
+        if start.sees:
+            from deploy.engine import vision  # noqa: F401 - no code can be loaded any more when it is wanted
 
         native_log = Log()
         name = engine_name()
@@ -110,6 +117,8 @@ class _Worker:
                 self._channel.send(self._loaded_model().count(request))
             case Embed():
                 self._channel.send(self._loaded_model().embed(request))
+            case DescribeState() | SaveState() | BeginState() | StatePiece() | EndState():
+                self._move_state(request)
             case Attack():
                 self._attack(request)
             case ListDevices():
@@ -140,6 +149,21 @@ class _Worker:
     def _generate(self, request: Generate) -> None:
         for event in self._loaded_model().generate(request):
             self._channel.send(event)
+
+    def _move_state(self, request: StateRequest) -> None:
+        states = self._loaded_model().states
+        match request:
+            case DescribeState():
+                self._channel.send(StateDescribed(states.shape()))
+            case SaveState():
+                for piece in states.pieces():
+                    self._channel.send(piece)
+            case BeginState(shape):
+                states.begin(shape)
+            case StatePiece():
+                states.add(request)
+            case EndState(whole):
+                self._channel.send(states.end(whole=whole))
 
     def _loaded_model(self) -> "LlamaModel":
         from deploy.engine.native import Refusal

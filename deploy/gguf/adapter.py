@@ -6,7 +6,7 @@ refused here, with a sentence, before native code sees the file.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
@@ -14,7 +14,7 @@ from deploy.errors import InvalidModel
 from deploy.gguf.cursor import shown
 from deploy.gguf.fields import Fields
 from deploy.gguf.parts import join
-from deploy.gguf.reader import Header, Tensor, read_header
+from deploy.gguf.reader import Header, Tensor, read_header, read_open_header
 
 SUFFIXES: Final = (".lora_a", ".lora_b")
 PASSED_OVER: Final = "_norm.weight"
@@ -39,21 +39,27 @@ class AdapterFile(msgspec.Struct, frozen=True, kw_only=True):
 
 def inspect_adapter(path: Path) -> AdapterFile:
     """Read and judge the file by itself. Raises NotFound, Incomplete or InvalidModel."""
-    header = read_header(path)
-    fields = Fields(header, path.name)
+    return _judged(read_header(path), path.name)
+
+
+def inspect_open_adapter(stream: BinaryIO, name: str) -> AdapterFile:
+    """Read and judge an open file by itself. Raises Incomplete or InvalidModel."""
+    return _judged(read_open_header(stream, name), name)
+
+
+def _judged(header: Header, file: str) -> AdapterFile:
+    fields = Fields(header, file)
     if fields.text("general.type") != "adapter":
-        raise InvalidModel(f"{path.name} is not an adapter.", hint=HINT)
+        raise InvalidModel(f"{file} is not an adapter.", hint=HINT)
     kind = fields.text("adapter.type")
     if kind != "lora":
-        raise InvalidModel(
-            f"{path.name} is an adapter of the kind {shown(kind or '')}; the engine knows lora.", hint=HINT
-        )
+        raise InvalidModel(f"{file} is an adapter of the kind {shown(kind or '')}; the engine knows lora.", hint=HINT)
     architecture = fields.text("general.architecture")
     if not architecture:
-        raise InvalidModel(f"{path.name} does not say what models it is for.", hint=HINT)
-    tensors = _pairs(header, path)
+        raise InvalidModel(f"{file} does not say what models it is for.", hint=HINT)
+    tensors = _pairs(header, file)
     return AdapterFile(
-        name=path.name,
+        name=file,
         architecture=architecture,
         rank=max(_rank(name, first) for name, (first, _) in tensors.items()),
         tensors=tensors,
@@ -75,18 +81,18 @@ def require_fits(adapter: AdapterFile, architecture: str, model: Sequence[Path])
             raise _stranger(adapter, f"the model's tensor {shown(name)} has another shape")
 
 
-def _pairs(header: Header, path: Path) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+def _pairs(header: Header, file: str) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
     shapes = {tensor.name: tensor.shape for tensor in header.tensors if not tensor.name.endswith(PASSED_OVER)}
     strange = next((name for name in shapes if not name.endswith(SUFFIXES)), None)
     if strange is not None or not shapes:
-        raise InvalidModel(f"{path.name} holds {_what(strange)}, which is not part of an adapter.", hint=HINT)
+        raise InvalidModel(f"{file} holds {_what(strange)}, which is not part of an adapter.", hint=HINT)
     pairs = {}
     for name in sorted({name.removesuffix(end) for name in shapes for end in SUFFIXES if name.endswith(end)}):
         first, second = (shapes.get(name + end) for end in SUFFIXES)
         if first is None or second is None:
-            raise InvalidModel(f"{path.name} has only one half of {shown(name)}.", hint=HINT)
+            raise InvalidModel(f"{file} has only one half of {shown(name)}.", hint=HINT)
         if not _fit_together(name, first, second):
-            raise InvalidModel(f"The halves of {shown(name)} in {path.name} do not fit each other.", hint=HINT)
+            raise InvalidModel(f"The halves of {shown(name)} in {file} do not fit each other.", hint=HINT)
         pairs[name] = (first, second)
     return pairs
 
