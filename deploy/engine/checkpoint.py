@@ -31,6 +31,16 @@ class Checkpoint:
         if native.llama_state_seq_get_data_ext(self._context, self._copy, size, 0, PARTIAL):
             self.count = count
 
+    @property
+    def copy(self) -> bytes:
+        """Its bytes; none where there is no copy."""
+        return bytes(self._copy) if self.count else b""
+
+    def put(self, count: int, data: bytes | bytearray) -> None:
+        """Take over a copy that an earlier session made of the state after the first `count` tokens."""
+        self._copy = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
+        self.count = count
+
     def within(self, common: int) -> bool:
         """Whether the copy belongs to so many of the first tokens."""
         return 0 < self.count <= common

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import llama_cpp.llama_cpp as native
+import numpy as np
 
 from deploy.engine.checkpoint import Checkpoint
+from deploy.engine.computing import ABORTED, Computing
 from deploy.engine.native import Log, Refusal, StopFlag, context_params
 from deploy.engine.prefix import common_length, spelled_alike
 from deploy.engine.protocol import LoadPlan
@@ -15,8 +17,6 @@ CHECKPOINT_BEFORE_END_TOKENS: Final = 16
 """The end of a prompt opens the model's turn, which the next prompt may write in another way."""
 CHECKPOINT_WORTH_TOKENS: Final = 512
 """Fewer are read again as fast as another step for the copy takes."""
-ABORTED: Final = 2
-"""What llama_decode returns when the abort callback stopped it (llama.h)."""
 
 
 class Context:
@@ -34,9 +34,16 @@ class Context:
             )
         self._memory = native.llama_get_memory(self.pointer)
         self._window = int(native.llama_model_n_swa(model))
-        self._checkpoint = Checkpoint(self.pointer, plan.checkpoint_bytes)
+        self.checkpoint = Checkpoint(self.pointer, plan.checkpoint_bytes)
+        self._vocabulary_size = int(native.llama_vocab_n_tokens(native.llama_model_get_vocab(model)))
+        self._computing = Computing(self.pointer, plan, stop)
         self.size = int(native.llama_n_ctx(self.pointer))
         self.tokens: list[int] = []
+        """Those below zero stand for pieces of images."""
+        self._seen_until = 0
+        """So many of the first tokens reach to the end of the last image."""
+        self._lag = 0
+        """Some models put the tokens of an image onto fewer positions than there are tokens: by how many fewer."""
 
     def close(self) -> None:
         """Give it back."""
@@ -67,15 +74,45 @@ class Context:
         if every_output:
             wanted = (ctypes.c_int8 * len(tokens))(*[1] * len(tokens))
             batch.logits = wanted
-        status = native.llama_decode(self.pointer, batch)
-        if status == 0:
-            self.tokens += tokens
-            return True
-        native.llama_synchronize(self.pointer)  # counts what was computed here, not in the next request
-        self._forget_after(len(self.tokens))
-        if status == ABORTED:
+        if self._lag:
+            first = len(self.tokens) - self._lag
+            places = (native.llama_pos * len(tokens))(*range(first, first + len(tokens)))
+            batch.pos = places
+        undo = self._undo if self.can_go_back else None
+        return self._took(self._computing.decode(batch, len(tokens), undo), tokens)
+
+    def see(self, tokens: list[int], positions: int, compute: Callable[[int], int]) -> bool:
+        """Take over tokens of an image, which `compute` reads into memory from a position on, giving its status.
+
+        False when it was stopped; then memory is as before. Raises Refusal.
+        """
+        if not self._took(compute(len(self.tokens) - self._lag), tokens):
             return False
-        raise Refusal(f"The engine could not compute the next {len(tokens)} tokens (status {status}).")
+        self._lag += len(tokens) - positions
+        self._seen_until = len(self.tokens)
+        return True
+
+    @property
+    def has_seen(self) -> bool:
+        """Whether there are images in memory."""
+        return self._seen_until > 0
+
+    @property
+    def last_position(self) -> int:
+        """Where the last token in memory stands; -1 where there is none."""
+        return int(native.llama_memory_seq_pos_max(self._memory, 0))
+
+    def lead(self, output: int) -> float:
+        """By how much the likeliest token after this output of the last step leads the next."""
+        row = ctypes.addressof(native.llama_get_logits_ith(self.pointer, output).contents)
+        logits = np.frombuffer(memoryview((ctypes.c_float * self._vocabulary_size).from_address(row)), np.float32)
+        best = int(logits.argmax())
+        others = (logits[:best], logits[best + 1 :])
+        return float(logits[best] - max(part.max(initial=-np.inf) for part in others))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._forget_after(0)
 
     def forget_last(self, count: int) -> None:
         """Drop the last tokens from memory; only where it can go back."""
@@ -89,10 +126,12 @@ class Context:
         alike = spelled_alike(self.tokens, prompt, letters)
         prompt = alike if len(alike) < self.size else prompt
         common = common_length(self.tokens, prompt[:-1])
+        if self._lag and common < self._seen_until:
+            common = 0
         if self._can_return_to(common):
             self._forget_after(common)
-        elif self._checkpoint.within(common) and self._checkpoint.restore():
-            self._forget_after(self._checkpoint.count)
+        elif self.checkpoint.within(common) and self.checkpoint.restore():
+            self._forget_after(self.checkpoint.count)
         else:
             self._forget_after(0)
         return prompt
@@ -106,7 +145,7 @@ class Context:
 
     def remember(self) -> None:
         """Keep a copy of the state as it is now, in place of an earlier one."""
-        self._checkpoint.take(len(self.tokens))
+        self.checkpoint.take(len(self.tokens))
 
     def _can_return_to(self, count: int) -> bool:
         """Whether memory still holds all that the token after the first `count` looks back at."""
@@ -116,9 +155,28 @@ class Context:
         return self.can_go_back and (not self._window or oldest <= max(0, count - self._window))
 
     def _forget_after(self, count: int) -> None:
-        if native.llama_memory_seq_rm(self._memory, 0, count, -1):
+        if count < self._seen_until and self._lag:  # whose positions are not counted one by one
+            count = 0
+        if native.llama_memory_seq_rm(self._memory, 0, count - self._lag if count else 0, -1):
             del self.tokens[count:]
         else:  # recurrent state cannot be rolled back in part
             native.llama_memory_clear(self._memory, True)  # noqa: FBT003 - a C call
             self.tokens.clear()
-        self._checkpoint.forget_after(len(self.tokens))
+        if len(self.tokens) < self._seen_until:
+            self._seen_until = max((place for place, token in enumerate(self.tokens, 1) if token < 0), default=0)
+        self._lag = self._lag if self.tokens else 0
+        self.checkpoint.forget_after(len(self.tokens))
+
+    def _undo(self) -> None:
+        """Forget what a step that did not end left in memory."""
+        native.llama_synchronize(self.pointer)  # counts what was computed here, not in the next request
+        self._forget_after(len(self.tokens))
+
+    def _took(self, status: int, tokens: list[int]) -> bool:
+        if status == 0:
+            self.tokens += tokens
+            return True
+        self._undo()
+        if status == ABORTED:
+            return False
+        raise Refusal(f"The engine could not compute the next {len(tokens)} tokens (status {status}).")

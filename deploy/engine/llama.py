@@ -7,15 +7,16 @@ n_batch x n_vocab logits is kept, and a prompt can be abandoned while it is bein
 import ctypes
 import time
 from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING
 
 import llama_cpp.llama_cpp as native
 
 from deploy.engine.adapters import Adapters
 from deploy.engine.context import Context
-from deploy.engine.embedding import Embedder
+from deploy.engine.embedding import Embedder, answering, open_for_vectors, outputs_bytes
 from deploy.engine.figures import Figures
 from deploy.engine.memory import resident_bytes
-from deploy.engine.native import Log, Refusal, StopFlag, context_params, open_model
+from deploy.engine.native import LEAST_PRINTED_BYTES, Log, Refusal, StopFlag, context_params, open_model
 from deploy.engine.prompting import Prompting
 from deploy.engine.protocol import (
     Count,
@@ -33,10 +34,15 @@ from deploy.engine.protocol import (
     Speculation,
 )
 from deploy.engine.recommended import recommended
+from deploy.engine.shown import count_images, looking, text_length
 from deploy.engine.speculate import Guesser, Pace
+from deploy.engine.state import States
 from deploy.engine.steps import Steps
 from deploy.engine.vocabulary import Vocabulary
 from deploy.engine.writer import Writer
+
+if TYPE_CHECKING:
+    from deploy.engine.vision import Eyes, SeenPrompt
 
 
 def rehearse(log: Log, paths: tuple[str, ...], plan: LoadPlan) -> Rehearsed:
@@ -44,19 +50,26 @@ def rehearse(log: Log, paths: tuple[str, ...], plan: LoadPlan) -> Rehearsed:
     log.lines.clear()
     model = open_model(log, paths, plan, rehearsal=True, on_fraction=lambda _: None)
     try:
-        context = native.llama_init_from_model(model, context_params(plan))
+        if plan.vectors:  # first, since it may clear the log
+            native.llama_free(open_for_vectors(log, model, plan)[0])
+        context = native.llama_init_from_model(model, context_params(answering(plan)))
         if not context:
             raise Refusal(f"The engine cannot make a context of {plan.context_tokens} tokens: {log.cause()}.")
         native.llama_free(context)
         weights_bytes = int(native.llama_model_size(model))
+        vectors_bytes = outputs_bytes(model, plan)
+        recurrent = native.llama_model_is_recurrent(model) or native.llama_model_is_hybrid(model)
     finally:
         native.llama_model_free(model)
     return Rehearsed(
         weights_bytes=weights_bytes,
         state_bytes=log.mebibytes(r"llama_(?:kv_cache|memory_recurrent)\w*: size = +([\d.]+) MiB"),
         compute_bytes=log.mebibytes(r"compute buffer size = +([\d.]+) MiB"),
-        output_bytes=log.mebibytes(r"output buffer size = +([\d.]+) MiB"),
-        recurrent_bytes=log.mebibytes(r"llama_memory_recurrent\w*: size = +([\d.]+) MiB"),
+        output_bytes=log.mebibytes(r"output buffer size = +([\d.]+) MiB") + vectors_bytes,
+        recurrent_bytes=max(
+            log.mebibytes(r"llama_memory_recurrent\w*: size = +([\d.]+) MiB"), LEAST_PRINTED_BYTES if recurrent else 0
+        ),
+        window_bytes=log.mebibytes(r"creating +SWA KV cache[\s\S]*?llama_kv_cache: size = +([\d.]+) MiB"),
     )
 
 
@@ -72,16 +85,21 @@ class LlamaModel:
         self._plan = load.plan
         self._pace = Pace()
         self._embedder: Embedder | None = None
+        self._eyes: Eyes | None = None
         self._model = open_model(log, load.paths, load.plan, rehearsal=False, on_fraction=on_fraction)
         try:
             self._adapters = Adapters(log, self._model, load.adapters)
-            self._context = Context(log, self._model, load.plan, stop)
+            self._context = Context(log, self._model, answering(load.plan), stop)
             self._adapters.lay_over(self._context.pointer)
+            self._eyes = self._opened_eyes(load)
+            if load.plan.vectors:
+                self._embedder = Embedder(log, self._model, load.plan, self._adapters, stop)
         except Refusal:
             native.llama_model_free(self._model)
             raise
         self._vocabulary = Vocabulary(self._model)
-        self._prompting = Prompting(self._model, self._vocabulary)
+        self.states = States(self._context, self._vocabulary.size)
+        self._prompting = Prompting(self._model, self._vocabulary, self._eyes)
         self.loaded = Loaded(
             description=self._description(),
             context_tokens=self._context.size,
@@ -90,12 +108,15 @@ class LlamaModel:
             memory_bytes=resident_bytes(),
             thinks=self._prompting.thinks,
             sampling=recommended(self._model),
+            sees=self._eyes is not None,
         )
 
     def close(self) -> None:
         """Give everything back."""
         if self._embedder is not None:
             self._embedder.close()
+        if self._eyes is not None:
+            self._eyes.close()
         self._context.close()
         native.llama_model_free(self._model)
 
@@ -103,12 +124,14 @@ class LlamaModel:
         """Answer one request, event by event. Raises Refusal before the first one when it cannot be."""
         figures = Figures()
         asked = self._prompting.prompt(request)
-        self._check_room(len(asked.tokens))
+        self._check_room(asked.tokens)
         drawing = request.sampling.decided(self.loaded.sampling)
         writer = Writer(self._context, self._vocabulary, request, drawing, asked.splitter)
         prompt = self._context.keep_common(asked.tokens, self._vocabulary.letters)
         figures.begin(len(prompt), len(self._context.tokens))
-        read_whole = yield from self._read(prompt, figures)
+        figures.image_tokens = count_images(prompt)
+        with looking(asked.seen, prompt[len(self._context.tokens) :]):
+            read_whole = yield from self._read(prompt, figures, asked.seen)
         if read_whole:
             guesser, figures.speculation = self._guesser()
             yield from writer.write(Steps(self._context, guesser), figures)
@@ -128,34 +151,57 @@ class LlamaModel:
             self._embedder = Embedder(self._log, self._model, self._plan, self._adapters, self._stop)
         return self._embedder.embed(request.texts, self._vocabulary)
 
-    def _read(self, prompt: list[int], figures: Figures) -> Generator[Event, None, bool]:
+    def _read(self, prompt: list[int], figures: Figures, seen: "SeenPrompt | None") -> Generator[Event, None, bool]:
         reused, end = figures.reused_tokens, len(prompt)
         pause = self._context.pause_before(end)
         yield Reading(reused, end, reused)
         while (start := len(self._context.tokens)) < end:
             stop = min(start + self._plan.batch_tokens, pause if pause is not None and start < pause else end)
-            if self._context.stopped or not self._context.decode(prompt[start:stop]):
+            if self._context.stopped or not self._read_some(prompt[start:stop], seen):
                 return False
+            stop = len(self._context.tokens)
             if stop == pause:
                 self._context.remember()
             figures.read(stop - start)
             yield Reading(stop, end, reused)
         return True
 
+    def _read_some(self, tokens: list[int], seen: "SeenPrompt | None") -> bool:
+        """Compute the piece of an image that these tokens begin with, or them up to the next image."""
+        if tokens[0] < 0 and seen is not None:
+            return seen.read(self._context, tokens[0])
+        return self._context.decode(tokens[: text_length(tokens)])
+
+    def _opened_eyes(self, load: Load) -> "Eyes | None":
+        if load.projector is None:
+            return None
+        from deploy.engine.vision import Eyes
+
+        return Eyes(self._log, self._model, load.projector, load.plan, self._stop)
+
     def _guesser(self) -> tuple[Guesser | None, Speculation]:
         """What guesses along the tokens in memory, or why nothing does."""
-        if not self._plan.speculation_tokens:
-            return None, Speculation(why_not="the plan has no memory for it")
-        if not self._context.can_go_back:
-            return None, Speculation(why_not="this model's memory cannot go back to an earlier token")
+        if why_not := self._why_no_guesser():
+            return None, Speculation(why_not=why_not)
         return Guesser(self._context.tokens, self._plan.speculation_tokens, self._pace), Speculation()
 
-    def _check_room(self, prompt_tokens: int) -> None:
-        if prompt_tokens == 0:
+    def _why_no_guesser(self) -> str:
+        if not self._context.can_go_back:
+            return "this model's memory cannot go back to an earlier token"
+        if self._context.has_seen:
+            return "there are images in memory"
+        if self._plan.gpu_layers and not self._plan.speculation_tokens:
+            return "it was measured on processors only"
+        return "" if self._plan.speculation_tokens else "the plan has no memory for it"
+
+    def _check_room(self, prompt: list[int]) -> None:
+        if not prompt:
             raise Refusal("The prompt is empty.", "Say what the model should answer.")
-        if prompt_tokens >= self._context.size:
+        if len(prompt) >= self._context.size:
+            images = count_images(prompt)
+            of_them = f", {images:,} of them for images," if images else ""
             raise Refusal(
-                f"The prompt has {prompt_tokens:,} tokens and the context holds {self._context.size:,}.",
+                f"The prompt has {len(prompt):,} tokens{of_them} and the context holds {self._context.size:,}.",
                 "Shorten the prompt, or ask for a longer context with --context.",
             )
 

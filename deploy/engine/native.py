@@ -2,6 +2,7 @@
 
 import ctypes
 import re
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -14,6 +15,10 @@ KV_TYPES: Final = {"f16": 1, "q8_0": 8}
 WARNING: Final = 3
 """Log levels from here on say what went wrong (ggml.h: 3 warn, 4 error)."""
 MIB: Final = 1 << 20
+LEAST_PRINTED_BYTES: Final = MIB // 100
+"""The engine's log says sizes to 0.01 MiB."""
+STOP, AGAIN = b"\x01", b"\x02"
+"""What a switch may say beside nothing."""
 _SAYS_NOTHING: Final = re.compile(r"failed to load model(?: from .*)?$")
 """The lines that follow every other complaint about a model."""
 _PREFIX: Final = re.compile(r"^\w+: (?:error loading model: )?")
@@ -64,22 +69,39 @@ class StopFlag:
     def __init__(self) -> None:
         """Start lowered."""
         self._bytes = ctypes.create_string_buffer(2)
+        self._lock = threading.Lock()
         address = ctypes.cast(ctypes.CDLL(None).strlen, ctypes.c_void_p).value
         self.callback = native.ggml_abort_callback(address)
         self.data = ctypes.addressof(self._bytes)
 
     def raise_(self) -> None:
         """Stop what is being computed."""
-        self._bytes[0] = b"\x01"
+        with self._lock:
+            self._bytes[0] = STOP
 
     def lower(self) -> None:
         """Let the next computation run."""
-        self._bytes[0] = b"\x00"
+        with self._lock:
+            self._bytes[0] = b"\x00"
 
     @property
     def raised(self) -> bool:
         """Whether a stop was asked for."""
-        return self._bytes[0] == b"\x01"
+        return self._bytes[0] == STOP
+
+    def interrupt(self) -> None:
+        """Have what is being computed begun anew; a stop is not taken back by it."""
+        with self._lock:
+            if self._bytes[0] == b"\x00":
+                self._bytes[0] = AGAIN
+
+    def resume(self) -> bool:
+        """Let it run again: whether it was interrupted."""
+        with self._lock:
+            interrupted = self._bytes[0] == AGAIN
+            if interrupted:
+                self._bytes[0] = b"\x00"
+            return interrupted
 
 
 def engine_name() -> str:

@@ -20,11 +20,12 @@ from deploy.errors import EngineFailed
 CLOSE_LIMIT_S: Final = 1.0
 WORDS_BYTES: Final = 64 << 10
 """What a pipe holds: an engine that complains more is not listened to, and does not wait."""
-SPIN_COUNT: Final = "300"
-"""Turns that a thread waits at a barrier before it sleeps (GNU OpenMP). With the default of millions a thread that
-waits for a core held by another program burns the core it has: 1.9 instead of 9.0 tokens a second (1.7B shape, two
-cores, both busy), 3.5 instead of 51 (135M). On a quiet machine the short wait costs about 6 % at 1.7B and nothing at
-135M: 28.2 against 30.2 tokens a second."""
+SPIN_COUNT: Final = "300000"
+"""Turns that a thread waits at a barrier before it sleeps (GNU OpenMP's own default): about five milliseconds. Waking
+one costs more than drawing and sending a token: with 300 turns a quiet machine writes 5 to 7 % slower, with 30,000 2 %
+(1.7B shape, two threads). The price is that a thread which waits for a core held by another program burns the core it
+has: a step of that shape then takes some seconds. So the engine gives up threads when others take their cores
+(deploy.engine.crew), and begins a step anew that got stuck."""
 PASSED_ON: Final = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV"})
 PASSED_ON_PREFIXES: Final = (
     "LC_",

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from deploy.catalog.model import Artifact, Model
 from deploy.engine.protocol import LoadPlan
 from deploy.fit.demand import Demand, demand_of
-from deploy.fit.loading import ways
+from deploy.fit.loading import quickened, sparing, ways
 from deploy.fit.memory import MemoryPlan, for_users, plan_memory
 from deploy.fit.placement import (
     ALL_LAYERS,
@@ -86,14 +87,18 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
 
 def fit(model: Model, artifact: Artifact, budget: Budget, workload: Workload) -> Fit:
     """Try every placement; of those that fit the fastest is taken, of none that fits the host's is reported."""
+    return judged(model, artifact, place(model, artifact, budget, workload), workload)
+
+
+def place(model: Model, artifact: Artifact, budget: Budget, workload: Workload) -> "Placed":
+    """The best placement. Of the workload only context and users matter, so that other purposes can share it."""
     demand = demand_of(model, artifact)
     conditions = conditions_of(budget)
-    timed = [
-        (trial, spread_forecast(Asked(demand, budget.threads, trial.plan, conditions), trial.placement))
+    timed = (
+        Placed(trial, spread_forecast(Asked(demand, budget.threads, trial.plan, conditions), trial.placement))
         for trial in _trials(model, artifact, budget, workload, demand)
-    ]
-    best, speed = max(timed, key=lambda pair: _preference(*pair))
-    return _fit_of(model, artifact, best, speed, workload)
+    )
+    return max(timed, key=lambda placed: _preference(*placed))
 
 
 def load_plan(context_tokens: int, pool: Pool, budget: Budget, *, kv_type: Literal["f16", "q8_0"] = "f16") -> LoadPlan:
@@ -129,6 +134,13 @@ class _Trial(NamedTuple):
         return all(use.peak_bytes <= use.room_bytes for use in self.uses)
 
 
+class Placed(NamedTuple):
+    """A way to load a model, and how fast it will be."""
+
+    trial: _Trial
+    speed: Speed
+
+
 def _trials(model: Model, artifact: Artifact, budget: Budget, workload: Workload, demand: Demand) -> Iterator[_Trial]:
     """The first of each series that fits, with a q8_0 cache where only that does; the host's is last, fit or not."""
     context, tables = min(workload.context_tokens, model.context_tokens), shape_of(model).tables
@@ -138,6 +150,10 @@ def _trials(model: Model, artifact: Artifact, budget: Budget, workload: Workload
         return tried(placement, load_plan(context, placement.shares[0].pool, budget, kv_type=kv_type))
 
     def tried(placement: Placement, plan: LoadPlan) -> _Trial:
+        quick = loaded(placement, quickened(plan, model.memory))
+        return quick if quick.fits else loaded(placement, sparing(plan))
+
+    def loaded(placement: Placement, plan: LoadPlan) -> _Trial:
         plain = msgspec.structs.replace(plan, gpu_layers=0)
         if plain not in wholes:
             wholes[plain] = for_users(plan_memory(model, artifact, plain), workload.users)
@@ -152,7 +168,8 @@ def _trials(model: Model, artifact: Artifact, budget: Budget, workload: Workload
             yield from () if found is None else (found,)
             continue
         last = found or trial(series[-1], "f16")
-        for plan in ways(last.plan, demand, host, budget.threads, conditions_of(budget)):
+        every = ways(last.plan, demand, host, budget.threads, conditions_of(budget))
+        for plan in every if found else islice(every, 1):  # what does not fit the plain way fits none
             yield tried(last.placement, plan)
 
 
@@ -173,7 +190,9 @@ def _preference(trial: _Trial, speed: Speed) -> tuple[bool, float, int]:
     return trial.fits, -seconds / (Q8_HANDICAP if trial.plan.kv_type == "q8_0" else 1.0), -len(trial.uses)
 
 
-def _fit_of(model: Model, artifact: Artifact, trial: _Trial, speed: Speed, workload: Workload) -> Fit:
+def judged(model: Model, artifact: Artifact, placed: Placed, workload: Workload) -> Fit:
+    """What a placed model is for a workload."""
+    trial, speed = placed
     suited = suit(model, workload.purpose, workload.language)
     verdict, reason = _judge(model, trial, speed, workload, suited)
     return Fit(

@@ -1,12 +1,15 @@
-"""How a model is best loaded into host memory: threads, flash attention, rearranged weights."""
+"""How a model is best loaded: threads, flash attention, repacked weights, memory for what saves time."""
 
 from collections.abc import Iterator
 from typing import Final, Literal
 
 import msgspec
 
-from deploy.engine.protocol import LoadPlan
+from deploy.catalog.model import MemoryCurve
+from deploy.engine.protocol import LoadPlan, Rehearsed
+from deploy.engine.speculate import MOST_GUESSES
 from deploy.fit.demand import Demand
+from deploy.fit.memory import checkpoint_bytes, checkpoint_bytes_rehearsed, recurrent_bytes
 from deploy.fit.speed import Conditions, best_threads, timing
 from profiles.budget import Pool
 
@@ -16,13 +19,13 @@ ANSWER_TOKENS: Final = 256
 FLASH_GAIN: Final = 0.95
 """What doing without flash attention must bring: its buffers are larger."""
 REPACK_GAIN: Final = 0.85
-"""What rearranging weights must bring: they are no page cache then, and loading takes longer."""
+"""What repacking weights must bring: they are no page cache then, and loading takes longer."""
 
 
 def ways(plan: LoadPlan, demand: Demand, pool: Pool, cores: int, conditions: Conditions) -> Iterator[LoadPlan]:
     """The plan with the best number of threads, and others that write or read so much faster that they may be worth it.
 
-    Only a calibration tells what flash attention and rearranged weights do on a processor.
+    Only a calibration tells what flash attention and repacked weights do on a processor.
     """
     plain = msgspec.structs.replace(plan, threads=best_threads(demand, pool, cores, plan, conditions))
     yield plain
@@ -36,9 +39,35 @@ def ways(plan: LoadPlan, demand: Demand, pool: Pool, cores: int, conditions: Con
     if seconds(without) < FLASH_GAIN * seconds(plain):
         yield without
     for before in (plain, without):
-        rearranged = _rearranged(before)
-        if seconds(rearranged) < REPACK_GAIN * seconds(before):
-            yield rearranged
+        repacked = _repacked(before)
+        if seconds(repacked) < REPACK_GAIN * seconds(before):
+            yield repacked
+
+
+def quickened(plan: LoadPlan, curve: MemoryCurve) -> LoadPlan:
+    """The plan with memory for what saves time: guesses ahead, and a copy of what cannot go back."""
+    return _quickened(plan, recurrent_bytes(curve, plan), checkpoint_bytes(curve, plan))
+
+
+def guessing(plan: LoadPlan) -> LoadPlan:
+    """The plan with memory for guesses, to ask the engine what they take."""
+    return msgspec.structs.replace(plan, speculation_tokens=MOST_GUESSES)
+
+
+def sparing(plan: LoadPlan) -> LoadPlan:
+    """The plan without it, where memory is short."""
+    return msgspec.structs.replace(plan, speculation_tokens=0, checkpoint_bytes=0)
+
+
+def quickened_file(plan: LoadPlan, said: Rehearsed) -> LoadPlan:
+    """The same for a file that the engine was asked about."""
+    return _quickened(plan, said.recurrent_bytes, checkpoint_bytes_rehearsed(said, plan))
+
+
+def _quickened(plan: LoadPlan, recurrent: int, copy: int) -> LoadPlan:
+    """Guesses need a memory that can go back, and were measured to pay on processors only."""
+    guesses = 0 if recurrent or plan.gpu_layers else MOST_GUESSES
+    return msgspec.structs.replace(plan, speculation_tokens=guesses, checkpoint_bytes=copy)
 
 
 def turn_s(plan: LoadPlan, demand: Demand, pool: Pool, cores: int, conditions: Conditions) -> float:
@@ -48,7 +77,7 @@ def turn_s(plan: LoadPlan, demand: Demand, pool: Pool, cores: int, conditions: C
     return it.read_s(PROMPT_TOKENS, half) + ANSWER_TOKENS * it.write_s(half)
 
 
-def _rearranged(plan: LoadPlan) -> LoadPlan:
-    """Read, since mapped weights would stand in memory beside the rearranged ones."""
+def _repacked(plan: LoadPlan) -> LoadPlan:
+    """Read, since mapped weights would stand in memory beside the repacked ones."""
     mode: Literal["read"] = "read"
     return msgspec.structs.replace(plan, repack=True, load_mode=mode)

@@ -21,7 +21,10 @@ MERGED_TOKEN_BYTES: Final = 300
 WEIGHTS_SHARE: Final = 512
 """One part in so many of the weights: what many tensors cost beside their bytes; 9 MB of 6 GB measured."""
 STAGED_SHARE: Final = 64
-"""One part in so many of the weights: a matrix that is read, and not yet rearranged; 17 MB of 2.7 GB measured."""
+"""One part in so many of the weights: a matrix that is read, and not yet repacked; 17 MB of 2.7 GB measured."""
+COPIED_CELL_BYTES: Final = 16
+COPIED_BYTES: Final = 64 << 10
+"""What a copy holds beside the state: a position and a sequence for each cell, a few numbers for each layer."""
 UNQUANTISED: Final = frozenset({"F32", "F16", "BF16"})
 
 
@@ -130,14 +133,14 @@ def for_users(memory: MemoryPlan, users: int) -> MemoryPlan:
         return memory
     others = tuple(
         Term(
-            name="other users' contexts",
-            bytes=context.bytes * (users - 1),
-            provenance=context.provenance,
+            name=f"other users' {own.name}s",
+            bytes=own.bytes * (users - 1),
+            provenance=own.provenance,
             how=f"{users - 1} more of the same",
-            pool=context.pool,
+            pool=own.pool,
         )
-        for context in memory.terms
-        if context.name == "context"
+        for own in memory.terms
+        if own.name in {"context", "checkpoint"}
     )
     return MemoryPlan(terms=(*memory.terms, *others))
 
@@ -154,6 +157,29 @@ def compute_bytes(curve: MemoryCurve, plan: LoadPlan) -> int:
         return bound(curve.compute.q8_0, plan.context_tokens) + more_rows
     points = curve.compute.f16 if plan.flash_attention else curve.compute.f16_without_flash
     return bound(points, plan.context_tokens) + more_rows
+
+
+def recurrent_bytes(curve: MemoryCurve, plan: LoadPlan) -> int:
+    """The state of layers that remember without a cache; 0 where there are none."""
+    return _state(curve, plan).recurrent_bytes
+
+
+def checkpoint_bytes(curve: MemoryCurve, plan: LoadPlan) -> int:
+    """A copy of what cannot go back by itself, at most: windows and recurrent state. 0 where everything can."""
+    state = _state(curve, plan)
+    windows = [cache for cache in state.caches if cache.max_cells is not None]
+    copied = state.recurrent_bytes + sum(
+        _cache_bytes(cache, plan.context_tokens) + _cells(cache, plan.context_tokens) * COPIED_CELL_BYTES
+        for cache in windows
+    )
+    return copied + COPIED_BYTES if copied else 0
+
+
+def checkpoint_bytes_rehearsed(said: Rehearsed, plan: LoadPlan) -> int:
+    """The same for a file that the engine was asked about: no window has more cells than the context."""
+    copied = said.recurrent_bytes + said.window_bytes
+    cells = _rounded(plan.context_tokens) if said.window_bytes else 0
+    return copied + cells * COPIED_CELL_BYTES + COPIED_BYTES if copied else 0
 
 
 def bound(points: Points, context_tokens: int) -> int:
@@ -179,10 +205,12 @@ def work_bytes(shape: Shape, plan: LoadPlan, *, unquantised: bool) -> int:
 
 
 def _cache_bytes(cache: Cache, context_tokens: int) -> int:
+    return _cells(cache, context_tokens) * cache.bytes_per_cell
+
+
+def _cells(cache: Cache, context_tokens: int) -> int:
     cells = _rounded(-(-context_tokens // cache.ratio) if cache.ratio else context_tokens)
-    if cache.max_cells is not None:
-        cells = min(cells, cache.max_cells)
-    return cells * cache.bytes_per_cell
+    return cells if cache.max_cells is None else min(cells, cache.max_cells)
 
 
 def _rounded(cells: int) -> int:
@@ -196,13 +224,13 @@ def _state(curve: MemoryCurve, plan: LoadPlan) -> StateCurve:
 
 
 def _shape_in_catalogue(curve: MemoryCurve, artifact: Artifact) -> Shape:
-    """The shape of a model whose file is not here. Of what may be rearranged the most is assumed."""
+    """The shape of a model whose file is not here. Of what may be repacked the most is assumed."""
     return Shape(
         tokens=curve.output_bytes // 4,
         merges=curve.merges,
         heads=curve.heads,
         widest=curve.widest,
-        rearranged_bytes=0 if artifact.quant in UNQUANTISED else artifact.size_bytes,
+        repacked_bytes=0 if artifact.quant in UNQUANTISED else artifact.size_bytes,
     )
 
 
@@ -225,11 +253,11 @@ def _plan_of(plan: LoadPlan, shape: Shape, asked: tuple[Term, ...], quant: str, 
         name="process",
         bytes=PROCESS_BYTES + shape.tokens * token_bytes + asked[0].bytes // WEIGHTS_SHARE,
         provenance=Provenance.ESTIMATED,
-        how=f"Python and engine {PROCESS_BYTES >> 20} MiB, and {shape.tokens:,} tokens x {token_bytes} bytes, "
+        how=f"Python and engine {PROCESS_BYTES / 1e6:.0f} MB, and {shape.tokens:,} tokens x {token_bytes} bytes, "
         f"1/{WEIGHTS_SHARE} of the weights: measured on other models",
     )
     return MemoryPlan(
-        terms=(*asked, *_rearranged(plan, shape), *_staged(plan, asked[0]), output, work, *_checkpoint(plan), process)
+        terms=(*asked, *_repacked(plan, shape), *_staged(plan, asked[0]), output, work, *_checkpoint(plan), process)
     )
 
 
@@ -247,24 +275,24 @@ def _checkpoint(plan: LoadPlan) -> tuple[Term, ...]:
 
 
 def _staged(plan: LoadPlan, weights: Term) -> tuple[Term, ...]:
-    """What is held while weights are rearranged one after the other."""
+    """What is held while weights are repacked one after the other."""
     if not plan.repack:
         return ()
-    how = f"1/{STAGED_SHARE} of the weights at most, while they are rearranged: measured on other models"
+    how = f"1/{STAGED_SHARE} of the weights at most, while they are repacked: measured on other models"
     count = weights.bytes // STAGED_SHARE
-    return (Term(name="rearranging", bytes=count, provenance=Provenance.ESTIMATED, how=how),)
+    return (Term(name="repacking", bytes=count, provenance=Provenance.ESTIMATED, how=how),)
 
 
-def _rearranged(plan: LoadPlan, shape: Shape) -> tuple[Term, ...]:
+def _repacked(plan: LoadPlan, shape: Shape) -> tuple[Term, ...]:
     """The second copy of weights. Weights that are read stand once, but for an embedding that is the output too."""
     if not plan.repack:
         return ()
     mapped = plan.load_mode == "mmap"
-    count = shape.rearranged_bytes if mapped else shape.rearranged_twice_bytes
+    count = shape.repacked_bytes if mapped else shape.repacked_twice_bytes
     term = Term(
-        name="rearranged weights",
+        name="repacked weights",
         bytes=count,
         provenance=Provenance.ESTIMATED,
-        how="at most: matrices of the types that the engine rearranges for some processor",
+        how="at most: matrices of the types that the engine repacks for some processor",
     )
     return (term,) if count else ()

@@ -21,6 +21,8 @@ from scripts.bench.tools import as_options, bench
 
 PROMPT_TOKENS: Final = 512
 ANSWER_TOKENS: Final = 64
+WARM_UP_TOKENS: Final = 16
+"""Enough for the process to have tried how many threads are best, once for a session."""
 SAMPLE_WORDS: Final = 32
 COUNTING: Final = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10,"
 """What no model soon tires of continuing."""
@@ -46,7 +48,7 @@ def plans() -> dict[str, LoadPlan]:
     return {
         "flash attention": plain,
         "no flash attention": msgspec.structs.replace(plain, flash_attention=False),
-        "no flash attention, rearranged": msgspec.structs.replace(
+        "no flash attention, repacked": msgspec.structs.replace(
             plain, flash_attention=False, repack=True, load_mode="read"
         ),
     }
@@ -62,9 +64,13 @@ def answer(session: LlamaSession, prompt: str, tokens: int, temperature: float) 
 
 
 def prompt_of(session: LlamaSession, tokens: int) -> str:
-    """A text that this model reads as so many tokens, or a few less."""
-    few = answer(session, digits(SAMPLE_WORDS), 1, 0.0).prompt_tokens
-    return digits((tokens - 2) * SAMPLE_WORDS // few)
+    """A text that this model reads as so many tokens, or one less."""
+    sample = digits(SAMPLE_WORDS)
+    added = answer(session, sample, 1, 0.0).prompt_tokens - session.count(sample)
+    words = tokens
+    while (over := session.count(digits(words)) + added - tokens) > 0:
+        words -= max(1, over // 2)
+    return digits(words)
 
 
 def digits(words: int) -> str:
@@ -79,7 +85,7 @@ def measure(model: Path, name: str, plan: LoadPlan) -> Round:
     session = LlamaEngine().open([model], plan, lambda _: None)
     try:
         prompt = prompt_of(session, PROMPT_TOKENS)
-        answer(session, f"Warm up. {prompt}", 2, 0.0)
+        answer(session, f"Warm up. {prompt}", WARM_UP_TOKENS, 0.6)
         reading = answer(session, prompt, 1, 0.0)
         writing = answer(session, COUNTING, ANSWER_TOKENS, 0.6)
     finally:

@@ -39,7 +39,7 @@ def program(name: str) -> tuple[Path, dict[str, str]]:
 def bench(model: Path, options: Sequence[str]) -> list[BenchRow]:
     """Run llama-bench once with these options."""
     path, environment = program("llama-bench")
-    command = [path, "-m", model, "-r", "1", "-o", "json", *options]
+    command: list[str | Path] = [path, "-m", model, "-r", "1", "-o", "json", *options]
     done = subprocess.run(command, env=environment, capture_output=True, check=True)
     return msgspec.json.decode(done.stdout, type=list[BenchRow])
 

@@ -11,12 +11,12 @@ from typing import Final
 
 from deploy.engine.client import LlamaEngine, LlamaSession
 from deploy.engine.protocol import ChatMessage, Done, Generate, LoadPlan, Reading, Sampling, Stats
+from deploy.fit.loading import guessing, quickened_file
 from scripts.bench.engine import prompt_of
 from scripts.bench.report import table, write_section
 
 PROMPT_TOKENS: Final = 4000
 ANSWER_TOKENS: Final = 100
-COPY_LIMIT_BYTES: Final = 256 << 20
 
 
 def ask(session: LlamaSession, messages: list[ChatMessage]) -> tuple[str, Stats]:
@@ -43,13 +43,10 @@ def cancelled_s(session: LlamaSession, prompt: str) -> float:
 
 def measure(model: Path) -> tuple[object, ...]:
     """One conversation, one cancelled prompt, one close."""
-    plan = LoadPlan(
-        context_tokens=8192,
-        threads=len(os.sched_getaffinity(0)),
-        flash_attention=False,
-        checkpoint_bytes=COPY_LIMIT_BYTES,
-    )
-    session = LlamaEngine().open([model], plan, lambda _: None)
+    engine = LlamaEngine()
+    plan = guessing(LoadPlan(context_tokens=8192, threads=len(os.sched_getaffinity(0)), flash_attention=False))
+    plan = quickened_file(plan, engine.rehearse([model], plan))
+    session = engine.open([model], plan, lambda _: None)
     document = prompt_of(session, PROMPT_TOKENS)
     turns = [ChatMessage("user", document)]
     text, first = ask(session, turns)
@@ -80,8 +77,8 @@ def main(models: list[Path]) -> None:
     intro = (
         "`python -m scripts.bench.turns MODEL.gguf ...`: a question with a long text, then a second one about it. "
         "Memory still has the first turn and its answer; sliding windows and recurrent layers go back to a copy of "
-        "their state. Then another long prompt is cancelled while it is read, and the session is closed: the process "
-        "has ended, and its memory with it."
+        "their state, as large as the plan allows it. Then another long prompt is cancelled while it is read, and the "
+        "session is closed: the process has ended, and its memory with it."
     )
     shown = table(header, [measure(model) for model in models])
     write_section("turns", f"## From turn to turn\n\n{intro}\n\n{shown}")

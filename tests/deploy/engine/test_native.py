@@ -26,6 +26,18 @@ def test_native_code_sees_the_flag() -> None:
     assert (asked(flag), flag.raised) == (False, False)
 
 
+def test_an_interruption_is_no_stop() -> None:
+    """What is computed ends as well, and runs again; a stop is not taken back by it, nor does it come from it."""
+    flag = StopFlag()
+    flag.interrupt()
+    assert (asked(flag), flag.raised) == (True, False)
+    assert (flag.resume(), asked(flag)) == (True, False)
+    assert not flag.resume()
+    flag.raise_()
+    flag.interrupt()
+    assert (flag.resume(), flag.raised, asked(flag)) == (False, True, True)
+
+
 def test_the_cause_is_the_last_complaint() -> None:
     """Notes of lower levels and empty lines are no cause."""
     log = Log.__new__(Log)
@@ -56,7 +68,7 @@ def test_a_plan_is_obeyed_to_the_letter() -> None:
 
 
 def test_weights_are_loaded_as_planned() -> None:
-    """Layers, mapping and rearranging; a rehearsal allocates nothing."""
+    """Layers, mapping and repacking; a rehearsal allocates nothing."""
     from deploy.engine.native import _model_params
 
     mapped = _model_params(LoadPlan(context_tokens=1, gpu_layers=3), rehearsal=False)

@@ -12,6 +12,7 @@ import pytest
 
 from deploy.engine.client import LlamaEngine, LlamaSession
 from deploy.engine.protocol import ChatMessage, Done, Generate, LoadPlan, Sampling, Stats, Text
+from deploy.fit.loading import quickened_file
 from deploy.gguf.reader import read_header
 
 pytestmark = [pytest.mark.engine, pytest.mark.index]
@@ -132,29 +133,36 @@ def test_guessing_stops_at_a_full_context(smollm2_path: Path, opened: Open) -> N
     assert events[-1].stats.speculation.right > 0
 
 
-@pytest.mark.parametrize("checkpoint_bytes", [0, 64 << 20], ids=["no copy", "copy"])
-def test_a_sliding_window_goes_back_to_its_copy(gemma3_path: Path, opened: Open, checkpoint_bytes: int) -> None:
-    """The second question about a long document reads only itself, with the words of a fresh session."""
-    plan = msgspec.structs.replace(WINDOW, checkpoint_bytes=checkpoint_bytes)
+@pytest.mark.parametrize("copied", [False, True], ids=["no copy", "copy"])
+def test_a_sliding_window_goes_back_to_its_copy(gemma3_path: Path, opened: Open, copied: bool) -> None:  # noqa: FBT001 - a parameter
+    """The second question about a long document reads only itself, with the words of a fresh session.
+
+    The memory that is planned for the copy is enough.
+    """
+    plan = quickened_file(WINDOW, LlamaEngine().rehearse([gemma3_path], WINDOW)) if copied else WINDOW
+    plan = msgspec.structs.replace(plan, speculation_tokens=0)
     document = f"{STORY} " * 14
     session = opened(gemma3_path, plan)
     answer(session, Generate(prompt=f"{document}\nThe lighthouse was built", max_tokens=320, sampling=GREEDY))
     second = Generate(prompt=f"{document}\nThe name of the first keeper was", max_tokens=3, sampling=GREEDY)
     text, stats = answer(session, second)
-    assert (stats.reused_tokens > 0.9 * stats.prompt_tokens) == bool(checkpoint_bytes)
+    assert (stats.reused_tokens > 0.9 * stats.prompt_tokens) == copied
     assert text == answer(opened(gemma3_path, plan), second)[0]
 
 
-@pytest.mark.parametrize("checkpoint_bytes", [0, 64 << 20], ids=["no copy", "copy"])
-def test_a_hybrid_goes_back_to_its_copy(hybrid_path: Path, opened: Open, checkpoint_bytes: int) -> None:
+@pytest.mark.parametrize("copied", [False, True], ids=["no copy", "copy"])
+def test_a_hybrid_goes_back_to_its_copy(hybrid_path: Path, opened: Open, copied: bool) -> None:  # noqa: FBT001 - a parameter
     """Recurrent state has no way back but a copy; what is drawn after it is what a fresh session draws."""
-    plan = LoadPlan(context_tokens=4096, threads=1, checkpoint_bytes=checkpoint_bytes, speculation_tokens=7)
+    plan = LoadPlan(context_tokens=4096, threads=1, speculation_tokens=7)
+    if copied:
+        plan = quickened_file(plan, LlamaEngine().rehearse([hybrid_path], plan))
+        assert plan.speculation_tokens == 0
     document = " ".join(str(number * 37 % 1000) for number in range(500))
     session = opened(hybrid_path, plan)
     answer(session, Generate(prompt=f"{document} one", max_tokens=40, sampling=GREEDY))
     second = Generate(prompt=f"{document} two", max_tokens=12, sampling=GREEDY)
     text, stats = answer(session, second)
-    assert (stats.reused_tokens > 0.9 * stats.prompt_tokens) == bool(checkpoint_bytes)
+    assert (stats.reused_tokens > 0.9 * stats.prompt_tokens) == copied
     assert text == answer(opened(hybrid_path, plan), second)[0]
     assert text != answer(session, Generate(prompt="0", max_tokens=12, sampling=GREEDY))[0]
     assert "cannot go back" in stats.speculation.why_not

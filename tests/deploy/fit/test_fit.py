@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from deploy.catalog import loader
 from deploy.catalog.model import Model
 from deploy.fit.fit import Workload, fit, gigabytes, load_plan
+from deploy.fit.loading import sparing
+from deploy.fit.memory import plan_memory
 from deploy.fit.placement import HOST_SHARE_PERCENT, room_bytes
 from profiles.budget import Budget, Pool, budget
 from profiles.machine import Fact, Provenance
@@ -57,7 +59,8 @@ def test_a_q8_0_cache_is_taken_where_only_that_fits() -> None:
     known = model("m", sized("Q4_0", GB))
     full = fit(known, known.artifacts[0], on(16 * GB), Workload())
     roomy = on(16 * GB)
-    host = msgspec.structs.replace(roomy.host, budget_bytes=full.peak_bytes - 1)
+    least = plan_memory(known, known.artifacts[0], sparing(full.plan)).peak_bytes
+    host = msgspec.structs.replace(roomy.host, budget_bytes=least - 1)
     tight = fit(known, known.artifacts[0], msgspec.structs.replace(roomy, pools=(host,)), Workload())
     assert (full.verdict, full.plan.kv_type) == ("fits", "f16")
     assert (tight.verdict, tight.plan.kv_type) == ("fits", "q8_0")

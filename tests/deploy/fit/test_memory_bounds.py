@@ -61,14 +61,14 @@ def test_products_take_memory_beside_the_compute_buffer() -> None:
     assert work_bytes(shape, plain, unquantised=True) == 512 * 16 * 2048 * 2
 
 
-def test_rearranged_weights_are_counted_once_or_twice() -> None:
-    """Mapped weights stay beside their rearranged copy; read ones do not, but for a matrix with two uses."""
-    shape = Shape(tokens=1, merges=True, heads=1, widest=1, rearranged_bytes=700, rearranged_twice_bytes=100)
+def test_repacked_weights_are_counted_once_or_twice() -> None:
+    """Mapped weights stay beside their repacked copy; read ones do not, but for a matrix with two uses."""
+    shape = Shape(tokens=1, merges=True, heads=1, widest=1, repacked_bytes=700, repacked_twice_bytes=100)
     said = Rehearsed(weights_bytes=1000, state_bytes=0, compute_bytes=0, output_bytes=0)
     plan = LoadPlan(context_tokens=256, repack=True)
     mapped = plan_memory_rehearsed(said, plan, shape)
     read = plan_memory_rehearsed(said, msgspec.structs.replace(plan, load_mode="read"), shape)
-    counts = [{term.name: term.bytes for term in memory.terms}["rearranged weights"] for memory in (mapped, read)]
+    counts = [{term.name: term.bytes for term in memory.terms}["repacked weights"] for memory in (mapped, read)]
     assert counts == [700, 100]
 
 
