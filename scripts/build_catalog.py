@@ -1,6 +1,6 @@
 """Builds deploy/catalog/catalog.json from the gathered facts: reads three tables, curates, writes one file.
 
-    python -m scripts.build_catalog FACTS_DIR [OUT]
+    python -m scripts.build_catalog FACTS_DIR [OUT [--sign KEY.pem]]
 
 The same facts always give the same bytes. What is curated, and why, stands in catalog_tables.py.
 """
@@ -59,6 +59,7 @@ from scripts.catalog_tables import (
 from scripts.measure_memory import Bounds
 from scripts.merit import Composite
 from scripts.merit import Facts as Known
+from scripts.sign_catalog import sign_file
 
 OUT: Final = Path(__file__).resolve().parent.parent / "deploy" / "catalog" / "catalog.json"
 
@@ -427,15 +428,19 @@ def serialise(catalog: Catalog) -> bytes:
 
 def main(arguments: Sequence[str]) -> None:
     """Build the catalogue from the folder that was named, and say what is in it."""
-    if len(arguments) not in (1, 2):
-        raise SystemExit("usage: python -m scripts.build_catalog FACTS_DIR [OUT]")
-    out = Path(arguments[1]) if len(arguments) > 1 else OUT
-    catalog = build(read_facts(Path(arguments[0])))
+    key = arguments[-1] if "--sign" in arguments[-2:-1] else None
+    places = arguments[:-2] if key else arguments
+    if len(places) not in (1, 2):
+        raise SystemExit(__doc__)
+    out = Path(places[1]) if len(places) > 1 else OUT
+    catalog = build(read_facts(Path(places[0])))
     out.write_bytes(serialise(catalog))
     artifacts = [a for entry in catalog.models for a in entry.artifacts]
     pinned = sum(a.pinned and a.size_exact for a in artifacts)
     print(f"{len(catalog.models)} models, {len(artifacts)} artifacts, {pinned} of them pinned with exact sizes")
     print(f"{len(catalog.left_out)} models left out, {out.stat().st_size:,} bytes in {out}")
+    if key:
+        sign_file(out, Path(key))
 
 
 if __name__ == "__main__":

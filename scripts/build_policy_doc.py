@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from deploy.policy.rules import PLACE_PROPERTIES, PROPERTIES, REQUIREMENTS
+from deploy.policy.rules import PLACE_PROPERTIES, PROPERTIES, REQUIREMENTS, Requirement
 
 OUT: Final = Path(__file__).resolve().parents[1] / "docs" / "policy.md"
 _SECTION: Final = re.compile(r"(<!-- rules: begin -->\n).*?(<!-- rules: end -->)", re.DOTALL)
@@ -21,9 +21,21 @@ def rules() -> str:
         lines.append(f"| `{one.name}` | {of} | {one.meaning} | `{one.example}` |")
     lines += ["", "| In `[require]` | Asked of | Meaning | Example |", "| --- | --- | --- | --- |"]
     for rule in REQUIREMENTS:
-        of = "models" if rule.judge else "places" if rule.judge_place else "conversations" if rule.keeping else "runs"
-        lines.append(f"| `{rule.name}` | {of} | {rule.meaning} | `{rule.example}` |")
+        lines.append(f"| `{rule.name}` | {_asked_of(rule)} | {rule.meaning} | `{rule.example}` |")
     return "\n".join(lines) + "\n"
+
+
+def _asked_of(rule: Requirement) -> str:
+    """What a requirement is about."""
+    asked = {
+        "models": rule.judge,
+        "places": rule.judge_place,
+        "catalogues": rule.judge_catalogue,
+        "conversations": rule.keeping,
+        "sessions": rule.keeping_sessions,
+        "runs": rule.recording,
+    }
+    return next(what for what, judge in asked.items() if judge)
 
 
 def with_rules(text: str) -> str:

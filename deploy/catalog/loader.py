@@ -44,15 +44,15 @@ def load_newest(updated: Path) -> Catalog:
     return found if found.dated > shipped.dated and found.engine == shipped.engine else shipped
 
 
-def load_intact(path: Path) -> Catalog:
-    """Read a catalogue that carries its own hash.
+def load_intact(path: Path, cure: str | None = None) -> Catalog:
+    """Read a catalogue that carries its own hash; the cure is for one that is not in force.
 
     Raises:
         NotFound: the file is not there or cannot be read.
         IntegrityError: a byte of it was altered, or it is not a catalogue of this version.
     """
     raw = _named(path)
-    cure = f"Put in another with `landfast catalog update FILE`, or delete {path}."
+    cure = cure or f"Put in another with `landfast catalog update FILE`, or delete {path}."
     if not is_intact(raw):
         raise IntegrityError(f"The catalogue {path} is damaged, or does not hold its own hash.", hint=cure)
     return _decoded(raw, str(path), cure)

@@ -101,7 +101,7 @@ def _measured(context: Context, planned: Sequence[Probe], folder: Path, started:
 
 
 def _repack_bytes_s(ran: Sequence[Probe], measured: Sequence[Measured]) -> float:
-    """How fast weights are read and rearranged; 1 GB/s where that was left out."""
+    """How fast weights are read and repacked; 1 GB/s where that was left out."""
     for probe, result in zip(ran, measured, strict=True):
         if probe.hold == "repacked":
             return sum(matrix.size_bytes for matrix in probe.model.matrices()) / max(result.load_s, 1e-3)

@@ -4,18 +4,26 @@ import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from deploy.catalog.loader import load_intact
-from deploy.catalog.model import Capabilities, LeftOut, Model, Openness, Score, ScoreSource
+from deploy.bundle.signing import trusted_keys
+from deploy.catalog.loader import load, load_intact
+from deploy.catalog.model import Capabilities, Catalog, LeftOut, Model, Openness, Score, ScoreSource
 from deploy.catalog.search import search
-from deploy.catalog.signature import require_signed
+from deploy.catalog.signature import ENDING, KEY_ENDING, claimed_signer, require_signed
 from deploy.commands.admission import forbidden
 from deploy.commands.context import Context
-from deploy.errors import IntegrityError, NotWritable
-from deploy.keys import fingerprint, load_public_key
+from deploy.errors import IntegrityError, NotWritable, PolicyRefused
+from deploy.keys import fingerprint, load_public_key, public_key_pem
 from deploy.results import Result, info, warning
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+
+ANOTHER: Final = "Nothing was changed. Copy or fetch the file again."
 
 
 class CatalogFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,7 +82,7 @@ class UpdateData(msgspec.Struct, frozen=True, kw_only=True):
     added: tuple[str, ...]
     gone: tuple[str, ...]
     signed_by: str | None
-    """Fingerprint of the key that was asked for; None where nobody asked who made it."""
+    """Fingerprint of the key whose signature was checked; None where none was."""
 
 
 def find(context: Context, wanted: CatalogFilter) -> Result[CatalogData]:
@@ -96,17 +104,18 @@ def find(context: Context, wanted: CatalogFilter) -> Result[CatalogData]:
 def update(context: Context, file: str, key: str | None) -> Result[UpdateData]:
     """Put a newer catalogue in force. With a key, only one that its owner signed.
 
-    Raises NotFound, NotWritable, or IntegrityError for one that is damaged, older, made for another engine or not
-    signed with the key.
+    Without, a signature that lies beside it is checked with the keys that are trusted here. Raises NotFound,
+    NotWritable, PolicyRefused for one that nobody signed whom the policy asks for, or IntegrityError for one that is
+    damaged, older, made for another engine or signed otherwise.
     """
-    path, before = Path(file).expanduser(), context.catalog()
-    found = load_intact(path)
+    path, before = Path(file).expanduser(), _before(context)
+    found = load_intact(path, ANOTHER)
     raw = path.read_bytes()
-    signer = None
-    if key is not None:
-        public = load_public_key(Path(key).expanduser())
-        require_signed(raw, path, public)
-        signer = fingerprint(public)
+    public = _signer(context, raw, path, key)
+    signer = None if public is None else fingerprint(public)
+    refusal = context.policy.refusal_of_catalogue(signer)
+    if refusal is not None:
+        raise refusal.error(str(path))
     _require_newer(found.dated, before.dated, path)
     if found.engine != before.engine:
         raise IntegrityError(
@@ -116,6 +125,8 @@ def update(context: Context, file: str, key: str | None) -> Result[UpdateData]:
     changed = found != before
     if changed:
         _write(raw, context.paths.catalogue)
+    if changed or public is not None:
+        _keep_signature(raw, path, public, context.paths.catalogue)
     ids, had = {model.id for model in found.models}, {model.id for model in before.models}
     data = UpdateData(
         dated=found.dated,
@@ -128,6 +139,41 @@ def update(context: Context, file: str, key: str | None) -> Result[UpdateData]:
     unsigned = warning("Who made this catalogue was not checked; its hash only shows that it is undamaged.")
     said = (*(() if signer else (unsigned,)), *(() if changed else (info("It is in force already."),)))
     return Result(command="catalog update", changed=changed, data=data, messages=said)
+
+
+def _before(context: Context) -> Catalog:
+    """What is in force; the shipped one where that may not be or is damaged, which an update is the cure for."""
+    try:
+        return context.catalog()
+    except (PolicyRefused, IntegrityError):
+        return load()
+
+
+def _signer(context: Context, raw: bytes, path: Path, key: str | None) -> "Ed25519PublicKey | None":
+    """The key that signed the catalogue: the one that was named, or else a trusted one; None where nobody is known."""
+    if key is not None:
+        public = load_public_key(Path(key).expanduser())
+        require_signed(raw, path, public)
+        return public
+    claimed = claimed_signer(path)
+    places = (context.paths, *((context.paths.host,) if context.paths.host else ()))
+    trusted = {known.fingerprint: known.path for place in places for known in trusted_keys(place)}
+    if claimed is None or claimed not in trusted:
+        return None
+    public = load_public_key(Path(trusted[claimed]))
+    require_signed(raw, path, public)
+    return public
+
+
+def _keep_signature(raw: bytes, path: Path, public: "Ed25519PublicKey | None", place: Path) -> None:
+    """Keep the signature and its key beside the catalogue in force, for a policy that asks at every start."""
+    signature, key = (place.with_name(place.name + ending) for ending in (ENDING, KEY_ENDING))
+    if public is None:
+        signature.unlink(missing_ok=True)
+        key.unlink(missing_ok=True)
+    elif place.exists() and place.read_bytes() == raw:
+        _write(path.with_name(path.name + ENDING).read_bytes(), signature)
+        _write(public_key_pem(public), key)
 
 
 def _require_newer(dated: str, before: str, path: Path) -> None:

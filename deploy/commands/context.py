@@ -16,6 +16,7 @@ from deploy.store.stores import store_of
 from profiles.machine import Machine
 
 if TYPE_CHECKING:
+    from deploy.commands.pictures import Sight
     from profiles.probe import ProbeReport, Probes
 
 
@@ -36,6 +37,8 @@ class Context:
     """One sentence for each source that the policy keeps away."""
     probes: "Callable[[], tuple[ProbeReport, ...]]" = tuple
     """Profiles once more, and tells how each probe fared."""
+    sight: "Sight | None" = None
+    """The projector that the engine lays beside a model; None for text alone."""
 
     @property
     def store(self) -> Store:
@@ -43,13 +46,16 @@ class Context:
         return store_of(self.paths)
 
 
-def real_context(report: Report, *, offline: bool = False, unsealed: bool = False) -> Context:
-    """The world as it is. Imports of the parts are left to their first use.
+def real_context(
+    report: Report, *, offline: bool = False, unsealed: bool = False, replaced_policy: Path | None = None
+) -> Context:
+    """The world as it is, but for a policy file that is about to be replaced: a broken one must not prevent that.
+
+    Imports of the parts are left to their first use.
 
     Raises PolicyRefused when a policy file is broken, and when it is to run unsealed and the administrator does not
     allow that.
     """
-    from deploy.catalog.loader import load_newest
     from deploy.engine.client import LlamaEngine
 
     if unsealed:
@@ -60,14 +66,14 @@ def real_context(report: Report, *, offline: bool = False, unsealed: bool = Fals
     from deploy.policy.policy import in_force
 
     paths = current()
-    policy = in_force(paths, os.environ)
+    policy = in_force(paths, os.environ, replaced=replaced_policy)
     sources, barred = ((), ()) if offline else admitted_sources(policy, _sources())
     return Context(
         paths=paths,
         engine=LlamaEngine(unsealed=unsealed),
         sources=sources,
         profile=lambda: _profile(paths.store),
-        catalog=lambda: load_newest(catalogue_in_force(paths)),
+        catalog=lambda: _catalogue(catalogue_in_force(paths), policy),
         report=report,
         policy=policy,
         barred=barred,
@@ -78,6 +84,19 @@ def real_context(report: Report, *, offline: bool = False, unsealed: bool = Fals
 def catalogue_in_force(paths: Paths) -> Path:
     """Where an update has put a catalogue: one's own place, or else the host's."""
     return paths.host.catalogue if paths.host is not None and not paths.catalogue.exists() else paths.catalogue
+
+
+def _catalogue(place: Path, policy: Policy) -> Catalog:
+    """The newest catalogue; one that an update brought only if signed as the policy asks. Raises PolicyRefused."""
+    from deploy.catalog.loader import load_newest
+
+    if place.exists() and policy.refusal_of_catalogue(None) is not None:
+        from deploy.catalog.signature import checked_signer
+
+        refusal = policy.refusal_of_catalogue(checked_signer(place))
+        if refusal is not None:
+            raise refusal.error(f"the catalogue {place}")
+    return load_newest(place)
 
 
 def _sources() -> tuple[Source, ...]:

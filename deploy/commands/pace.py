@@ -5,7 +5,7 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,8 @@ TELLING_TOKENS: Final = 16
 MOST_RUNS: Final = 5
 """So many of the last runs count."""
 LEAST_RATIO, MOST_RATIO = 0.5, 2.0
+LEAST_DISK_BYTES_S: Final = 1e5
+"""Less is no disk that anybody loads models from."""
 LOOK_S: Final = 0.1
 SCHEMA: Final = "landfast.pace/1"
 
@@ -44,6 +46,12 @@ class Foreseen(NamedTuple):
     model_id: str
     speed: Speed
     context_tokens: int
+
+
+class _Disk(msgspec.Struct, frozen=True, kw_only=True):
+    schema: Literal["landfast.disk/1"] = "landfast.disk/1"
+    machine: str
+    bytes_s: Annotated[float, msgspec.Meta(ge=LEAST_DISK_BYTES_S)]
 
 
 class _Book(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +81,7 @@ def conditions(paths: Paths, machine: Machine, *, now: bool) -> Conditions:
         machine=known_as,
         calibration=calibration,
         busy_cores=busy_cores(LOOK_S) if now else 0.0,
+        disk_bytes_s=_read_disk_rate(paths, known_as),
         corrections={model: found.ratio for model, found in kept.items()},
     )
 
@@ -93,16 +102,18 @@ def fingerprint(machine: Machine) -> str:
 
 
 def busy_cores(seconds: float) -> float:
-    """How many cores other programs keep busy, looked at for so long while this one sleeps. 0 where it cannot be told.
+    """How many cores other programs keep busy, looked at for so long. 0 where it cannot be told.
+
+    What other threads of this program do meanwhile, such as the UI's, does not count: it ends before the model runs.
 
     What runs at a lower priority than ours does not count: it gives way.
     """
-    before = _busy_ticks()
+    before, own_s = _busy_ticks(), time.process_time()
     if before is None:
         return 0.0
     time.sleep(seconds)
-    after = _busy_ticks()
-    return 0.0 if after is None else max(0.0, (after - before) / os.sysconf("SC_CLK_TCK") / seconds)
+    after, own_s = _busy_ticks(), time.process_time() - own_s
+    return 0.0 if after is None else max(0.0, ((after - before) / os.sysconf("SC_CLK_TCK") - own_s) / seconds)
 
 
 def _busy_ticks() -> int | None:
@@ -119,6 +130,20 @@ def keep_calibration(paths: Paths, calibration: Calibration) -> Path:
     path = _calibration_path(paths)
     _write(path, msgspec.json.format(msgspec.json.encode(calibration), indent=2))
     return path
+
+
+def keep_disk_rate(paths: Paths, machine: Machine, bytes_s: float) -> None:
+    """Write down how fast the store's disk was read, for forecasts of how long loading takes."""
+    with suppress(OSError):  # what cannot be kept is assumed
+        _write(_disk_path(paths), msgspec.json.encode(_Disk(machine=fingerprint(machine), bytes_s=bytes_s)))
+
+
+def _read_disk_rate(paths: Paths, known_as: str) -> float | None:
+    try:
+        found = msgspec.json.decode(_disk_path(paths).read_bytes(), type=_Disk)
+    except (OSError, msgspec.DecodeError):
+        return None
+    return found.bytes_s if found.machine == known_as else None
 
 
 def read_calibration(paths: Paths, machine: Machine) -> Calibration | None:
@@ -193,6 +218,10 @@ def _is_of_this_engine(engine: str) -> bool:
 
 def _calibration_path(paths: Paths) -> Path:
     return paths.state / "calibration.json"
+
+
+def _disk_path(paths: Paths) -> Path:
+    return paths.state / "disk.json"
 
 
 def _book_path(paths: Paths) -> Path:

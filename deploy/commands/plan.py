@@ -23,7 +23,7 @@ from deploy.fit.fit import (
     load_plan,
     room_bytes,
 )
-from deploy.fit.loading import turn_s, ways
+from deploy.fit.loading import guessing, quickened_file, sparing, turn_s, ways
 from deploy.fit.memory import MemoryPlan, for_users, plan_memory_rehearsed
 from deploy.fit.speed import Speed, conditions_of, forecast
 from deploy.gguf.check import ModelFile, inspect_parts
@@ -143,8 +143,9 @@ def _of_file(context: Context, own: _Own, found: Budget, workload: Workload) -> 
     """A file that the catalogue does not know is rehearsed by the engine itself."""
     pool = found.host
     room = room_bytes(pool)
-    first = load_plan(min(workload.context_tokens, own.contents.context_tokens), pool, found)
-    said = context.engine.rehearse(own.paths, first)
+    asked = guessing(load_plan(min(workload.context_tokens, own.contents.context_tokens), pool, found))
+    said = context.engine.rehearse(own.paths, asked)
+    first = quickened_file(asked, said)
     demand = demand_of_file(own.contents, own.label, said.state_bytes, first.context_tokens)
     plan, memory = _best_way(context, own, _Rehearsal(first, said), demand, found)
     speed = forecast(demand, pool, found.threads, plan, conditions_of(found))
@@ -177,13 +178,14 @@ def _best_way(
 ) -> tuple[LoadPlan, MemoryPlan]:
     """The fastest way to load the file that fits, and what it takes; each one that differs in memory is rehearsed."""
     pool, known = found.host, conditions_of(found)
-    tried = sorted(
+    quick = sorted(
         ways(first.plan, demand, pool, found.threads, known),
         key=lambda way: turn_s(way, demand, pool, found.threads, known),
     )
+    tried = (*quick, *map(sparing, quick))
 
     def memory(way: LoadPlan) -> MemoryPlan:
-        alike = way.flash_attention and not way.repack
+        alike = way.flash_attention and not way.repack and way.speculation_tokens == first.plan.speculation_tokens
         said = first.said if alike else context.engine.rehearse(own.paths, way)
         return plan_memory_rehearsed(said, way, own.contents.shape)
 

@@ -109,7 +109,9 @@ def _nothing(ranking: Ranking, workload: Workload) -> Problem:
     if out_of_reach:
         return Problem(
             "nothing-fits",
-            f"{out_of_reach} models fit this machine, but none of them can be had from here.",
+            "One model fits this machine, but it cannot be had from here."
+            if out_of_reach == 1
+            else f"{out_of_reach} models fit this machine, but none of them can be had from here.",
             "Connect to a hub or a mirror, or bring files and use `landfast install MODEL --from FOLDER`.",
         )
     return Problem(

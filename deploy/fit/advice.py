@@ -70,7 +70,7 @@ def _more_memory(model: Model, artifact: Artifact, budget: Budget, workload: Wor
     return Change(
         kind="memory",
         value=more,
-        sentence=f"It fits with {more >> 30} GiB more memory for it ({gigabytes(refused.peak_bytes)} in all), "
+        sentence=f"It fits with {gigabytes(more)} more memory for it ({gigabytes(refused.peak_bytes)} in all), "
         f"at about {decode:.1f} tokens a second.",
     )
 

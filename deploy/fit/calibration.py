@@ -90,7 +90,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     rates: tuple[Rates, ...]
     """By number of threads, fewest first."""
     repack_bytes_s: float
-    """How fast weights are read and rearranged."""
+    """How fast weights are read and repacked."""
 
 
 class Probe(NamedTuple):

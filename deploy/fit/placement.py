@@ -282,5 +282,5 @@ def _on_host(whole: MemoryPlan, share: Share, tables: float) -> Iterator[Term]:
         elif term.name == "context":
             if share.state:
                 yield _moved(term, share, share.state, f"{term.how}, {min(1.0, share.state):.0%} of it at most")
-        elif term.name != "rearranged weights" or share.weights:
+        elif term.name != "repacked weights" or share.weights:
             yield term

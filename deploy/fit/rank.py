@@ -17,6 +17,10 @@ COMFORT_TIMES: Final = 4.0
 
 NOTED_RATIO: Final = 1.2
 """A fifth of speed is felt."""
+UNFELT_RATIO: Final = 1.05
+"""A twentieth of speed or memory is not."""
+CHOICE_POINTS: Final = 3.25
+"""What is behind the best by more is no choice, however fast or small it is: a tenth of its parameters."""
 
 
 class Ranked(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +33,8 @@ class Ranked(msgspec.Struct, frozen=True, kw_only=True):
     """From where, or why not."""
     why: str
     """For the chosen one why it was chosen; for another why not."""
+    beaten_by: str | None = None
+    """Which one is as good, as fast and as small or more so; None for a choice."""
 
 
 class Ranking(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,13 +42,15 @@ class Ranking(msgspec.Struct, frozen=True, kw_only=True):
 
     chosen: Ranked | None
     ranked: tuple[Ranked, ...]
-    """What fits and can be had, best first."""
+    """What fits and can be had: first the choices, best first, then what one of them beats or what is far worse."""
     refused: tuple[Ranked, ...]
     """What does not, best quality first."""
 
 
 Availability = Callable[[Model, Artifact], tuple[bool, str]]
 """Says of an artifact whether it can be had now, and from where or why not."""
+Fitting = Callable[[Model, Artifact], Fit]
+"""Fits one form to the machine."""
 Admission = Callable[[Model, Artifact], str | None]
 """Says why the policy forbids an artifact; None where it does not."""
 
@@ -54,40 +62,95 @@ def everything(_model: Model, _artifact: Artifact) -> None:
 def rank(
     catalog: Catalog, budget: Budget, workload: Workload, available: Availability, forbidden: Admission = everything
 ) -> Ranking:
-    """Take the best form of each model and order the models by quality."""
-    best = [best_form(model, budget, workload, available, forbidden) for model in catalog.models]
-    suited = sorted((c for c in best if _suits(c)), key=lambda c: _order(c, workload), reverse=True)
+    """Take the best form of each model and order the models by their worth, last those that another beats."""
+
+    def fitted(model: Model, artifact: Artifact) -> Fit:
+        return fit(model, artifact, budget, workload)
+
+    return rank_fitted(catalog, fitted, workload, available, forbidden)
+
+
+def rank_fitted(
+    catalog: Catalog, fitted: Fitting, workload: Workload, available: Availability, forbidden: Admission = everything
+) -> Ranking:
+    """The same, where the caller fits forms to the machine and may remember how."""
+    forms = (_forms(model, fitted, available, forbidden) for model in catalog.models)
+    best = [_best(of_model, workload) for of_model in forms]
+    ranked = _ordered([c for c in best if _suits(c)], workload)
     refused = sorted((c for c in best if not _suits(c)), key=_points, reverse=True)
-    chosen = _with_why(suited[0], _why_chosen(suited)) if suited else None
-    others = tuple(_with_why(c, _why_not(c, suited[0])) for c in suited[1:])
     return Ranking(
-        chosen=chosen,
-        ranked=((chosen, *others) if chosen else ()),
+        chosen=ranked[0] if ranked else None,
+        ranked=tuple(ranked),
         refused=tuple(_with_why(c, c.fit.reason if c.fit.verdict != "fits" else c.obtain) for c in refused),
     )
+
+
+def _ordered(suited: list[Ranked], workload: Workload) -> list[Ranked]:
+    """The choices, and behind them what one of them beats or what is far worse, each by its worth and with its why."""
+    if not suited:
+        return []
+    fair, beaten = _sorted_out(suited)
+    least = max(_points(candidate)[0] for candidate in fair) - CHOICE_POINTS
+    behind = {id(c) for c in fair if _points(c)[0] < least} | set(map(id, beaten))
+    first, *others = sorted((*fair, *beaten), key=lambda c: (id(c) not in behind, *_order(c, workload)), reverse=True)
+    told = (_with_why(c, c.why or _why_not(c, first)) for c in others)
+    return [_with_why(first, _why_chosen(first, suited)), *told]
 
 
 def best_form(
     model: Model, budget: Budget, workload: Workload, available: Availability, forbidden: Admission = everything
 ) -> Ranked:
     """The form of a model to show: one that suits, else one that fits, else the smallest; then the best of them."""
-    return max(_forms(model, budget, workload, available, forbidden), key=lambda form: _form_order(form, workload))
+    forms = _forms(model, lambda one, artifact: fit(one, artifact, budget, workload), available, forbidden)
+    return _best(forms, workload)
 
 
-def _forms(
-    model: Model, budget: Budget, workload: Workload, available: Availability, forbidden: Admission
-) -> Iterable[Ranked]:
+def _best(forms: Iterable[Ranked], workload: Workload) -> Ranked:
+    return max(forms, key=lambda form: _form_order(form, workload))
+
+
+def _forms(model: Model, fitted: Fitting, available: Availability, forbidden: Admission) -> Iterable[Ranked]:
     for artifact in model.artifacts:
         obtainable, obtain = available(model, artifact)
-        found = fit(model, artifact, budget, workload)
+        found = fitted(model, artifact)
         why = forbidden(model, artifact)
         if why is not None:
             found = msgspec.structs.replace(found, verdict="policy", reason=why)
         yield Ranked(fit=found, obtainable=obtainable, obtain=obtain, why="")
 
 
-def _form_order(candidate: Ranked, workload: Workload) -> tuple[bool, bool, bool, bool, float]:
-    """Of forms that fit the best one, of those that are too slow the fastest, of those too large the smallest."""
+def _sorted_out(suited: Iterable[Ranked]) -> tuple[list[Ranked], list[Ranked]]:
+    """Those that no other beats in every way, and those that one of them beats, with its name."""
+    fair: list[Ranked] = []
+    beaten = []
+    for candidate in sorted(suited, key=_figures, reverse=True):
+        better = next((choice for choice in fair if _beats(choice, candidate)), None)
+        if better is None:
+            fair.append(candidate)
+        else:
+            beaten.append(
+                msgspec.structs.replace(candidate, beaten_by=better.fit.id, why=_why_beaten(candidate, better))
+            )
+    return fair, beaten
+
+
+def _figures(candidate: Ranked) -> tuple[float, float, int]:
+    """Quality, speed, and memory, of which less is better."""
+    found = candidate.fit
+    return found.quality.known or 0.0, found.speed.decode_tok_s.known or 0.0, -found.peak_bytes
+
+
+def _beats(one: Ranked, other: Ranked) -> bool:
+    """Whether one is as good, and as fast and as small but for a difference that nobody feels."""
+    (points, speed, size), (other_points, other_speed, other_size) = _figures(one), _figures(other)
+    return points >= other_points and speed * UNFELT_RATIO >= other_speed and -size <= -other_size * UNFELT_RATIO
+
+
+def _form_order(candidate: Ranked, workload: Workload) -> tuple[bool, bool, bool, bool, float, int]:
+    """Of forms that fit the best one, of those that are too slow the fastest, of those too large the smallest.
+
+    Of equals the smaller one.
+    """
     found = candidate.fit
     scores = {
         "too-large": -float(found.peak_bytes),
@@ -95,7 +158,7 @@ def _form_order(candidate: Ranked, workload: Workload) -> tuple[bool, bool, bool
     }
     score = scores.get(found.verdict, _worth(candidate, workload))
     fits, allowed = found.verdict == "fits", found.verdict != "policy"
-    return (_suits(candidate), fits, allowed, found.verdict != "too-large", score)
+    return (_suits(candidate), fits, allowed, found.verdict != "too-large", score, -found.peak_bytes)
 
 
 def _suits(candidate: Ranked) -> bool:
@@ -124,13 +187,22 @@ def _with_why(candidate: Ranked, why: str) -> Ranked:
     return msgspec.structs.replace(candidate, why=why)
 
 
-def _why_chosen(suited: list[Ranked]) -> str:
-    first = suited[0]
-    best = max((candidate.fit.quality.known or 0.0) for candidate in suited)
-    what = "highest expected quality" if (first.fit.quality.known or 0.0) >= best else "best of quality and speed"
-    among = "the only one" if len(suited) == 1 else f"the {what} of {len(suited)}"
+def _why_chosen(first: Ranked, suited: list[Ranked]) -> str:
+    points = [candidate.fit.quality.known or 0.0 for candidate in suited]
+    what = (
+        "highest expected quality" if (first.fit.quality.known or 0.0) >= max(points) else "best of quality and speed"
+    )
+    among = "the only one" if len(points) == 1 else f"the {what} of {len(points)}"
     doubts = "".join(f" {doubt}" for doubt in first.fit.doubts)
     return f"It is {among} that fits and can be had from here. {first.fit.reason}{doubts}"
+
+
+def _why_beaten(candidate: Ranked, better: Ranked) -> str:
+    """What it has nothing to set against."""
+    more = (better.fit.quality.known or 0.0) - (candidate.fit.quality.known or 0.0)
+    quality = f"{more:.1f} points more" if round(more, 1) else "as much"
+    doubts = "".join(f" {doubt}" for doubt in candidate.fit.doubts)
+    return f"{better.fit.name} beats it: {quality} expected quality, and as fast and as small, or more so.{doubts}"
 
 
 def _why_not(candidate: Ranked, first: Ranked) -> str:

@@ -5,6 +5,7 @@ VNNI) with nothing else running; on three runs the figures for Q4_K lay within 1
 machines, where one type was measured.
 """
 
+from functools import lru_cache
 from typing import Final, Literal
 
 from deploy.fit.calibration import ANCHOR, Attention, Rates, Throughput
@@ -137,6 +138,7 @@ def like_reference(
     return float(min(anchor * ratio, highest))
 
 
+@lru_cache(maxsize=32)
 def assumed_rates(pool: Pool, threads: int) -> Rates:
     """What a pool's stated peaks let expect, or else its kind."""
     if pool.kind == "accelerator" and not pool.shared_bytes:

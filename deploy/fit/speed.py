@@ -17,7 +17,7 @@ from profiles.machine import Fact, Provenance
 STATED_PROMPT_TOKENS: Final = 512
 """The prompt for which the time to the first token is given."""
 MEASURED_DECODE_RANGE: Final = 1.28
-MEASURED_PREFILL_RANGE: Final = 1.35
+MEASURED_PREFILL_RANGE: Final = 1.5
 ESTIMATED_DECODE_RANGE: Final = 2.2
 ESTIMATED_PREFILL_RANGE: Final = 3.5
 """The truth lies within the figure over and times this nine times in ten; found by scripts/bench/speed.py."""
@@ -69,6 +69,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     calibration: Calibration | None = None
     busy_cores: float = 0.0
     """That other programs keep busy now."""
+    disk_bytes_s: float | None = None
+    """At which files were read from the store's disk; None where nobody measured it."""
     corrections: dict[str, float] = {}
     """By model id: how much faster or slower it wrote than was forecast."""
 
@@ -195,11 +197,15 @@ def _range(value: float, factor: float) -> Range:
 
 def _load_s(demand: Demand, plan: LoadPlan, conditions: Conditions) -> Fact[float]:
     """From a disk: weights that are mapped are read while the first token is computed, and count all the same."""
-    rearranging = (
+    repacking = (
         demand.size_bytes / conditions.calibration.repack_bytes_s if plan.repack and conditions.calibration else 0.0
     )
-    seconds = OPEN_S + demand.size_bytes / DISK_BYTES_S + rearranging
-    return Fact(round(seconds, 1), "from a disk at 1 GB/s, assumed; far quicker when read lately", Provenance.ASSUMED)
+    measured = conditions.disk_bytes_s
+    disk_bytes_s = DISK_BYTES_S if measured is None else measured
+    seconds = OPEN_S + demand.size_bytes / disk_bytes_s + repacking
+    known, mark = ("assumed", Provenance.ASSUMED) if measured is None else ("measured", Provenance.MEASURED)
+    how = f"from a disk at {disk_bytes_s / 1e9:.2g} GB/s, {known}; far quicker when read lately"
+    return Fact(round(seconds, 1), how, mark)
 
 
 def _how(demand: Demand, pool: Pool, plan: LoadPlan, *, measured: bool) -> tuple[str, str]:

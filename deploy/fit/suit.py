@@ -10,6 +10,11 @@ DOUBT_POINTS: Final = 1.0
 """Points of quality that a model loses for each thing asked of which no source says that it can do it; assumed."""
 
 
+LEAST_LISTED: Final = frozenset({"en", "zh"})
+"""Lists of languages with nothing else are what their makers' lists hold at the least, also of models that know a
+hundred languages (Qwen 3, Gemma 3): nothing follows from what is missing there."""
+
+
 class Suit(NamedTuple):
     """How a model stands to a purpose."""
 
@@ -27,6 +32,8 @@ def suit(model: Model, purpose: Purpose, language: str | None) -> Suit:
     if language is not None:
         if model.languages is None:
             doubts = (*doubts, f'Whether it was made for the language "{language}" is not known.')
+        elif language.lower() not in model.languages and LEAST_LISTED.issuperset(model.languages):
+            doubts = (*doubts, f'Its sources name no language but its main ones; "{language}" is not known.')
         elif language.lower() not in model.languages:
             refusal = refusal or f'It was not made for the language "{language}".'
     return Suit(refusal, doubts, -DOUBT_POINTS * len(doubts))
@@ -38,6 +45,8 @@ def _capability(model: Model, purpose: Purpose) -> tuple[str | None, tuple[str, 
     if purpose in {"chat", "code"}:
         return None, ()
     found: bool | None = getattr(model.capabilities, purpose)
+    if found is None and purpose == "vision":
+        return "No source says that it was made for vision.", ()
     if found is None:
         return None, (f"Whether it was made for {purpose} is not known.",)
     return (None, ()) if found else (f"It was not made for {purpose}.", ())

@@ -56,7 +56,7 @@ def parse(text: str, path: Path) -> Document:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line = _LINE.search(str(error))
-        raise _broken(path, int(line[1]) if line else text.count("\n") + 1, "it is not TOML there") from error
+        raise _broken(path, int(line[1]) if line else text.count("\n") + 1, "this is not valid TOML") from error
     name = found.pop("name", str(path))
     if not isinstance(name, str):
         raise _broken(path, _line_of(text, "", "name"), "name must be a text")

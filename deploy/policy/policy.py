@@ -51,9 +51,17 @@ class Policy(msgspec.Struct, frozen=True):
         """The first rule that refuses a place, or None where it is admitted."""
         return next((found for document in self.documents for found in _of_place(document, place)), None)
 
+    def refusal_of_catalogue(self, signer: str | None) -> Refusal | None:
+        """The first rule that refuses a catalogue from an update, by the fingerprint of its signer's key."""
+        return next((found for document in self.documents for found in _of_catalogue(document, signer)), None)
+
     def refusal_of_keeping(self) -> Refusal | None:
         """The first rule that refuses to save conversations, or None where a person may."""
         return next((found for document in self.documents for found in _of_keeping(document)), None)
+
+    def refusal_of_sessions(self) -> Refusal | None:
+        """The first rule that refuses to keep what a model has read, or None where a person may."""
+        return next((found for document in self.documents for found in _of_sessions(document)), None)
 
     def refusal_of_unrecorded(self) -> Refusal | None:
         """The first rule that refuses what the journal does not record, or None where it may run all the same."""
@@ -67,12 +75,14 @@ class Policy(msgspec.Struct, frozen=True):
 NO_POLICY: Final = Policy()
 
 
-def in_force(paths: Paths, environment: Mapping[str, str], system: Path = SYSTEM) -> Policy:
-    """The policy of the system, of the user and of this call. Raises PolicyRefused where a file is broken.
+def in_force(
+    paths: Paths, environment: Mapping[str, str], system: Path = SYSTEM, replaced: Path | None = None
+) -> Policy:
+    """The policy of the system, of the user and of this call, without a file that is about to be replaced.
 
-    Raises NotFound where the file that was named for this call is not there.
+    Raises PolicyRefused where a file is broken, NotFound where the one that was named for this call is not there.
     """
-    files = [file for file in dict.fromkeys((system, paths.config / FILE_NAME)) if file.exists()]
+    files = [file for file in dict.fromkeys((system, paths.config / FILE_NAME)) if file.exists() and file != replaced]
     named = environment.get(VARIABLE)
     if named:
         files.append(Path(named).expanduser())
@@ -100,10 +110,23 @@ def _of_place(document: Document, place: Place) -> Iterator[Refusal]:
             yield from _refusals(document, f"require.{rule.name}", rule.judge_place(place, wanted))
 
 
+def _of_catalogue(document: Document, signer: str | None) -> Iterator[Refusal]:
+    for rule in REQUIREMENTS:
+        wanted = document.rules.get(f"require.{rule.name}")
+        if wanted is not None and rule.judge_catalogue is not None:
+            yield from _refusals(document, f"require.{rule.name}", rule.judge_catalogue(signer, wanted))
+
+
 def _of_keeping(document: Document) -> Iterator[Refusal]:
     for rule in REQUIREMENTS:
         if f"require.{rule.name}" in document.rules:
             yield from _refusals(document, f"require.{rule.name}", rule.keeping)
+
+
+def _of_sessions(document: Document) -> Iterator[Refusal]:
+    for rule in REQUIREMENTS:
+        if f"require.{rule.name}" in document.rules:
+            yield from _refusals(document, f"require.{rule.name}", rule.keeping_sessions)
 
 
 def _of_unrecorded(document: Document) -> Iterator[Refusal]:

@@ -1,6 +1,7 @@
 """The table of all rules. A new rule is one entry here; documentation and checks are made from the table."""
 
 import datetime as dt
+import re
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
@@ -14,6 +15,7 @@ Finding = str | None
 Doubt = Literal["deny", "admit"]
 """What happens where a rule asks for what is not known."""
 LOCAL: Final = frozenset({"folder", "bundle"})
+EXAMPLE_FINGERPRINT: Final = "0f1e2d3c4b5a6978" * 4
 UNITS: Final = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
@@ -35,8 +37,12 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True):
     """Takes what stands in the file and gives what `judge` takes. Raises ValueError with a sentence."""
     judge: Callable[[Subject, Any, Doubt], Finding] | None = None
     judge_place: Callable[[Place, Any], Finding] | None = None
+    judge_catalogue: Callable[[str | None, Any], Finding] | None = None
+    """Asked of a catalogue that an update brings: fingerprint of the key whose signature was checked, or None."""
     keeping: Finding = None
     """Why conversations may not be saved where the rule is in force."""
+    keeping_sessions: Finding = None
+    """Why what a model has read may not be kept on the disk."""
     recording: Finding = None
     """Why nothing may run that cannot be recorded."""
 
@@ -85,6 +91,15 @@ def read_yes(value: Any) -> bool:
     if value is not True:
         raise ValueError("it must be true; leave the line out to lift the rule")
     return True
+
+
+def read_fingerprints(value: Any) -> tuple[str, ...]:
+    """Fingerprints of keys, as `landfast keys` shows them."""
+    found = tuple(item.lower() for item in read_patterns(value))
+    strange = next((item for item in found if re.fullmatch("[0-9a-f]{64}", item) is None), None)
+    if strange is not None:
+        raise ValueError(f"{strange!r} is no fingerprint: 64 digits and letters from a to f")
+    return found
 
 
 def read_never(value: Any) -> str:
@@ -153,6 +168,12 @@ def _released_until(subject: Subject, last: dt.date, doubt: Doubt) -> Finding:
 
 def _pinned(subject: Subject, _wanted: object, _doubt: Doubt) -> Finding:
     return None if subject.pinned else "nobody promised the hash of its files before they came"
+
+
+def _signed(signer: str | None, wanted: tuple[str, ...]) -> Finding:
+    if signer in wanted:
+        return None
+    return "the key that signed it is not on the list" if signer else "no key that is trusted here or named signed it"
 
 
 def _offline(place: Place, _wanted: object) -> Finding:
@@ -240,11 +261,26 @@ REQUIREMENTS: Final = (
         judge_place=_offline,
     ),
     Requirement(
+        name="catalogue_signer",
+        meaning="A catalogue that an update brings must be signed with a key of one of these fingerprints.",
+        example=f'["{EXAMPLE_FINGERPRINT}"]',
+        read=read_fingerprints,
+        judge_catalogue=_signed,
+    ),
+    Requirement(
         name="conversations",
         meaning="Conversations are never saved, whoever asks for it.",
         example='"never"',
         read=read_never,
         keeping="conversations are never saved",
+        keeping_sessions="conversations are never saved, and a kept session holds one",
+    ),
+    Requirement(
+        name="sessions",
+        meaning="What a model has read is never kept on the disk, whoever asks for it.",
+        example='"never"',
+        read=read_never,
+        keeping_sessions="sessions are never kept",
     ),
     Requirement(
         name="journal",

@@ -288,7 +288,7 @@ def _unseen_text(found: Sequence[Loaded]) -> str:
     intro = (
         "## Memory: other models than those that the constants were found with\n\n"
         f"`python -m scripts.bench.memory unseen FACTS_DIR WORK_DIR`, {engine()}. As above, with synthetic files "
-        "of full shape of other models. One constant, for weights that are rearranged, was raised after phi-4-mini in "
+        "of full shape of other models. One constant, for weights that are repacked, was raised after phi-4-mini in "
         "this table had shown it too low by 0.06 %."
     )
     return "\n\n".join((intro, _loaded_table(found)))
@@ -300,7 +300,7 @@ def _loaded_table(found: Sequence[Loaded]) -> str:
             loaded.name,
             f"{loaded.plan.context_tokens:,}",
             setting(loaded.plan),
-            "read, rearranged" if loaded.plan.repack else "mapped",
+            "read, repacked" if loaded.plan.repack else "mapped",
             f"{loaded.memory.hard_bytes / 1e6:,.0f}",
             f"{(loaded.memory.peak_bytes - loaded.memory.hard_bytes) / 1e6:,.0f}",
             f"{loaded.memory.peak_bytes / 1e6:,.0f}",

@@ -49,7 +49,7 @@ def write(metadata: Metadata, quant: str, path: Path, *, tied: bool) -> int:
     base.gguf_write_to_file(gguf, os.fsencode(path), True)  # noqa: FBT003 - the header alone
     last = len(tensors) - 1
     end = base.gguf_get_tensor_offset(gguf, last) + base.gguf_get_tensor_size(gguf, last)
-    size = int(base.gguf_get_meta_size(gguf)) + -(-end // ALIGNMENT) * ALIGNMENT
+    size = int(base.gguf_get_meta_size(gguf)) + -(-int(end) // ALIGNMENT) * ALIGNMENT
     os.truncate(path, size)
     base.ggml_free(arena)
     return size
@@ -77,10 +77,10 @@ def type_of(tensor: Tensor, quant: str, layers: int) -> int:
     if quant == "MXFP4":
         return MXFP4 if "exps" in name else Q8_0
     plain, short = OF_BLOCKS.get(quant, (Q4_K, Q5_0))
+    outer = name.startswith(("output", "token_embd"))
     if shape[0] % BLOCK:
-        return short
-    finer = name.startswith(("output", "token_embd")) or (plain == Q4_K and _important(name, layers))
-    return Q6_K if finer else plain
+        return Q8_0 if outer and quant in OF_BLOCKS else short
+    return Q6_K if outer or (plain == Q4_K and _important(name, layers)) else plain
 
 
 def _important(name: str, layers: int) -> bool:

@@ -8,18 +8,26 @@ import pytest
 
 from deploy.commands import pace
 from deploy.commands.calibrate import calibrate
-from deploy.commands.pace import Foreseen, fingerprint, keep_calibration, keep_run, kept_run, timed_budget
+from deploy.commands.pace import (
+    Foreseen,
+    fingerprint,
+    keep_calibration,
+    keep_disk_rate,
+    keep_run,
+    kept_run,
+    timed_budget,
+)
 from deploy.commands.select import select
 from deploy.engine.fake import FakeEngine
 from deploy.engine.protocol import Stats
 from deploy.errors import EngineFailed
-from deploy.fit.fit import Workload
+from deploy.fit.fit import Workload, fit
 from deploy.fit.speed import Speed, conditions_of, forecast
 from deploy.paths import Paths
 from profiles.budget import budget
-from profiles.machine import Fact, Machine
+from profiles.machine import Fact, Machine, Provenance
 from tests.support.pace import HOST, PLAN, calibration, demand
-from tests.support.world import machine, world
+from tests.support.world import machine, model, sized, world
 
 HERE: Machine = machine(cores=2)
 
@@ -157,6 +165,25 @@ def test_one_odd_run_does_not_turn_forecasts_upside_down(tmp_path: Path) -> None
     kept = kept_run(here, "m")
     assert kept is not None
     assert kept.ratio == 0.5
+
+
+def test_loading_is_forecast_at_the_rate_of_the_disk(tmp_path: Path) -> None:
+    """Assumed, and said to be, until it was timed; and only for the machine that it was timed on."""
+    here, known = paths(tmp_path), model("m", sized("Q4_0", 2 * 10**9))
+
+    def load_s() -> Fact[float]:
+        return fit(known, known.artifacts[0], timed_budget(here, HERE), Workload()).speed.load_s
+
+    assert load_s().known == pytest.approx(2.4)
+    assert load_s().provenance is Provenance.ASSUMED
+    keep_disk_rate(here, HERE, 5e8)
+    assert load_s().known == pytest.approx(4.4)
+    assert load_s().provenance is Provenance.MEASURED
+    assert "0.5 GB/s, measured" in load_s().source
+    keep_disk_rate(here, msgspec.structs.replace(HERE, architecture=Fact("riscv64", "the test")), 1e8)
+    assert load_s().provenance is Provenance.ASSUMED
+    (here.state / "disk.json").write_bytes(b'{"machine": "x", "bytes_s": 0}')
+    assert load_s().provenance is Provenance.ASSUMED
 
 
 def test_select_says_that_speeds_could_be_measured(tmp_path: Path) -> None:

@@ -5,15 +5,20 @@ from pathlib import Path
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from deploy.bundle.signing import trust
 from deploy.catalog.loader import load, load_newest
 from deploy.catalog.model import Catalog
 from deploy.catalog.signature import sign
 from deploy.checksum import is_intact
 from deploy.commands.catalog import CatalogFilter, find, update
-from deploy.errors import IntegrityError, NotFound
-from deploy.keys import public_key_pem
+from deploy.commands.context import real_context
+from deploy.errors import IntegrityError, NotFound, PolicyRefused
+from deploy.keys import fingerprint, public_key_pem
+from deploy.policy.document import parse
 from scripts.build_catalog import serialise
+from scripts.sign_catalog import sign_file
 from tests.support.world import artifact, catalog, model, world
 
 
@@ -74,6 +79,7 @@ def test_a_bad_catalogue_is_refused_and_changes_nothing(name: str, tmp_path: Pat
     with pytest.raises(IntegrityError) as caught:
         update(context, str(path), None)
     assert caught.value.hint
+    assert "delete" not in caught.value.hint
     assert not context.paths.catalogue.exists()
 
 
@@ -122,3 +128,78 @@ def test_the_newest_of_shipped_and_updated_is_in_force(tmp_path: Path) -> None:
     path.write_bytes(serialise(later)[:-20])
     with pytest.raises(IntegrityError, match="damaged"):
         load_newest(path)
+
+
+def signed(found: Catalog, path: Path, key: Ed25519PrivateKey) -> Path:
+    """A catalogue with its signature beside it, as the script signs."""
+    pem = path.with_name("maker.pem")
+    pem.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    sign_file(written(found, path), pem)
+    return path
+
+
+def test_a_trusted_key_needs_not_be_named(tmp_path: Path) -> None:
+    """The signature beside the file is checked with it; of a key that nobody trusts nothing is said but that."""
+    key, context = Ed25519PrivateKey.generate(), world(tmp_path)
+    file = signed(newer("one"), tmp_path / "new.json", key)
+    stranger = update(context, str(file), None)
+    assert stranger.data is not None
+    assert stranger.data.signed_by is None
+    assert "not checked" in stranger.messages[0].text
+    trust(context.paths, key.public_key())
+    found = update(context, str(file), None)
+    assert found.data is not None
+    assert found.data.signed_by == fingerprint(key.public_key())
+    (tmp_path / "new.json.sig").write_bytes(sign(b"another file", key))
+    with pytest.raises(IntegrityError):
+        update(context, str(file), None)
+
+
+def test_a_policy_can_ask_who_made_a_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither an unsigned one nor one of another key is put in force, and what slipped in before is not used."""
+    monkeypatch.setenv("LANDFAST_HOME", str(tmp_path / "home"))
+    key, other = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+    shipped = load()
+    later = msgspec.structs.replace(shipped, dated="2999-01-01", models=shipped.models[:1])
+    file, before = tmp_path / "new.json", real_context(lambda _: None, offline=True)
+    update(before, str(written(later, file)), None)
+    assert before.catalog() == later
+    policy = tmp_path / "policy.toml"
+    policy.write_text(f'[require]\ncatalogue_signer = ["{fingerprint(key.public_key())}"]\n')
+    monkeypatch.setenv("LANDFAST_POLICY", str(policy))
+    context = real_context(lambda _: None, offline=True)
+    with pytest.raises(PolicyRefused, match="no key that is trusted here") as caught:
+        context.catalog()
+    assert "require.catalogue_signer" in caught.value.hint
+    for stranger in (None, other):
+        if stranger is not None:
+            signed(later, file, stranger)
+            trust(context.paths, stranger.public_key())
+        with pytest.raises(PolicyRefused):
+            update(context, str(file), None)
+    trust(context.paths, key.public_key())
+    assert update(context, str(signed(later, file, key)), None).data is not None
+    assert context.catalog() == later
+    context.paths.catalogue.write_bytes(serialise(msgspec.structs.replace(later, dated="2999-01-02")))
+    with pytest.raises(IntegrityError, match="another catalogue"):
+        context.catalog()
+
+
+def test_an_update_cures_a_damaged_catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the error that stops everything else says."""
+    monkeypatch.setenv("LANDFAST_HOME", str(tmp_path / "home"))
+    context = real_context(lambda _: None, offline=True)
+    later = msgspec.structs.replace(load(), dated="2999-01-01", models=load().models[:1])
+    context.paths.catalogue.parent.mkdir(parents=True)
+    context.paths.catalogue.write_bytes(b"{")
+    with pytest.raises(IntegrityError) as caught:
+        context.catalog()
+    assert "landfast catalog update FILE" in caught.value.hint
+    assert update(context, str(written(later, tmp_path / "new.json")), None).changed
+    assert context.catalog() == later
+
+
+def test_a_policy_names_signers_by_whole_fingerprints(tmp_path: Path) -> None:
+    """A slip is a broken file, with its line."""
+    with pytest.raises(PolicyRefused, match=r"line 2.*no fingerprint"):
+        parse('[require]\ncatalogue_signer = ["abc"]', tmp_path / "p.toml")

@@ -36,7 +36,7 @@ def test_a_silent_source_is_told_and_not_counted_on(tmp_path: Path) -> None:
     assert (result.status, result.exit_code) == ("error", ExitCode.NOTHING_FITS)
     assert result.data is not None
     assert result.data.ranking.chosen is None
-    assert "none of them can be had from here" in result.errors[0].message
+    assert "One model fits this machine, but it cannot be had from here" in result.errors[0].message
     assert "--from FOLDER" in result.errors[0].hint
     assert [message.level for message in result.messages] == ["warning"]
     assert "connection refused" in result.messages[0].text

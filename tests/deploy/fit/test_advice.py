@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from deploy.catalog import loader
 from deploy.catalog.model import Model
 from deploy.fit.advice import advise
-from deploy.fit.fit import Workload, fit
+from deploy.fit.fit import Workload, fit, gigabytes
 from profiles.budget import budget
 from tests.support.world import GB, machine
 
@@ -48,7 +48,7 @@ def test_memory_is_advised_in_whole_gibibytes() -> None:
     here = budget(machine(total_bytes=3 * GB, cores=16))
     (memory,) = (change for change in advise(known, known.artifacts[-1], here, Workload()) if change.kind == "memory")
     assert memory.value % (1 << 30) == 0
-    assert f"{int(memory.value) >> 30} GiB more" in memory.sentence
+    assert f"{gigabytes(int(memory.value))} more memory" in memory.sentence
 
 
 def test_a_shorter_context_is_advised_where_it_helps() -> None:

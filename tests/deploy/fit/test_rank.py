@@ -41,7 +41,7 @@ def only(*ids: str) -> Availability:
     return available
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(st.integers(0, 128 * GB), st.integers(1, 32), st.integers(256, 65536), st.floats(0, 60), st.booleans())
 def test_nothing_is_ranked_that_will_not_do(
     available_bytes: int,
@@ -122,19 +122,44 @@ def test_of_forms_that_are_all_too_slow_the_fastest_is_shown() -> None:
 
 @pytest.mark.parametrize("name", ["laptop-16gb-core-ultra", "desktop-rtx-4060-ti-16gb"])
 @pytest.mark.parametrize("purpose", ["chat", "code"])
-def test_no_choice_is_dominated(name: str, purpose: Purpose) -> None:
-    """Nothing stands above something that is better and faster: neither among models nor among forms of one."""
-    here_ = budget(load_machine(name))
-    workload = Workload(purpose=purpose)
-    found = rank(SHIPPED, here_, workload, everywhere).ranked
-    figures = [_figures(candidate) for candidate in found]
-    for place, (quality, speed) in enumerate(figures):
-        assert not any(q > quality and s > speed for q, s in figures[place + 1 :])
-    for candidate in found[:5]:
+def test_no_form_of_a_choice_would_be_better_in_every_way(name: str, purpose: Purpose) -> None:
+    """Of each model the form is taken that no other form beats. What holds among models the goldens' test shows."""
+    here_, workload = budget(load_machine(name)), Workload(purpose=purpose)
+    for candidate in rank(SHIPPED, here_, workload, everywhere).ranked[:5]:
         known = next(m for m in SHIPPED.models if m.id == candidate.fit.model_id)
         forms = [rank_of(known, form, here_, workload) for form in known.artifacts]
-        quality, speed = _figures(candidate)
-        assert not any(f.fit.verdict == "fits" and _figures(f)[0] > quality and _figures(f)[1] > speed for f in forms)
+        mine = _figures(candidate)
+        for form in forms:
+            better = all(a >= b for a, b in zip(_figures(form), mine, strict=True)) and _figures(form) != mine
+            assert form.fit.verdict != "fits" or not better, form.fit.id
+
+
+def test_what_another_beats_in_every_way_comes_last_and_says_so() -> None:
+    """Less quality, no faster and no smaller: there is nothing to choose it for, and the one that beats it is named."""
+    known = catalog(
+        model("best", sized("Q4_K_M", 3 * GB), parameters=4 * GB),
+        model("twin", sized("Q4_K_M", 3 * GB), parameters=3 * GB),
+        model("nimble", sized("Q4_K_M", GB), parameters=2 * GB),
+    )
+    found = ranked(known, workload=Workload(min_decode_tok_s=0.1)).ranked
+    assert [(candidate.fit.model_id, candidate.beaten_by) for candidate in found] == [
+        ("best", None),
+        ("nimble", None),
+        ("twin", "best:Q4_K_M"),
+    ]
+    assert found[2].why.startswith("Best beats it: 0.4 points more expected quality")
+
+
+def test_a_toy_is_no_choice_beside_something_far_better() -> None:
+    """However small and fast it is, what is far behind comes after what is merely beaten."""
+    known = catalog(
+        model("good", sized("Q4_K_M", 2 * GB), parameters=16 * GB),
+        model("twin", sized("Q4_K_M", 2 * GB), parameters=12 * GB),
+        model("toy", sized("Q4_K_M", 10**8), parameters=10**9),
+    )
+    found = ranked(known).ranked
+    assert [candidate.fit.model_id for candidate in found] == ["good", "twin", "toy"]
+    assert found[2].beaten_by is None
 
 
 def rank_of(known: Model, form: Artifact, here_: Budget, workload: Workload) -> Ranked:
@@ -142,8 +167,9 @@ def rank_of(known: Model, form: Artifact, here_: Budget, workload: Workload) -> 
     return best_form(msgspec.structs.replace(known, artifacts=(form,)), here_, workload, everywhere)
 
 
-def _figures(candidate: Ranked) -> tuple[float, float]:
-    return candidate.fit.quality.known or 0.0, candidate.fit.speed.decode_tok_s.known or 0.0
+def _figures(candidate: Ranked) -> tuple[float, float, int]:
+    found = candidate.fit
+    return found.quality.known or 0.0, found.speed.decode_tok_s.known or 0.0, -found.peak_bytes
 
 
 def test_speed_beyond_the_least_counts_until_it_would_not_be_felt() -> None:

@@ -99,12 +99,12 @@ def test_flash_attention_is_left_out_where_it_was_measured_to_be_slower() -> Non
     assert [way.flash_attention for way in ways(smaller, known, HOST, 2, CALIBRATED)] == [True]
 
 
-@pytest.mark.parametrize(("gain", "rearranged"), [(1.0, False), (1.5, True)])
-def test_weights_are_rearranged_only_where_that_is_worth_it(gain: float, *, rearranged: bool) -> None:
+@pytest.mark.parametrize(("gain", "repacked"), [(1.0, False), (1.5, True)])
+def test_weights_are_repacked_only_where_that_is_worth_it(gain: float, *, repacked: bool) -> None:
     """They are read then, so that they stand in memory once."""
     conditions = Conditions(calibration=calibration(repack_gain=gain))
     found = list(ways(PLAN, demand("qwen3-1.7b"), HOST, 2, conditions))
-    assert any(way.repack for way in found) is rearranged
+    assert any(way.repack for way in found) is repacked
     assert all(way.load_mode == "read" for way in found if way.repack)
 
 

@@ -16,7 +16,7 @@ KNOWN = model("one", artifact("Q4_0"))
 
 @pytest.mark.parametrize("purpose", ["reasoning", "vision", "tools"])
 def test_what_a_model_was_not_made_for_is_refused(purpose: Purpose) -> None:
-    """Known to lack it is a refusal, known to have it is none, and not known is a doubt."""
+    """Known to lack it is a refusal, known to have it is none; not known is a doubt, and for vision a refusal."""
     lacking, having, unsaid = (
         msgspec.structs.replace(KNOWN, capabilities=Capabilities(chat=True, **{purpose: value}))
         for value in (False, True, None)
@@ -24,6 +24,9 @@ def test_what_a_model_was_not_made_for_is_refused(purpose: Purpose) -> None:
     assert suit(lacking, purpose, None).refusal
     assert suit(having, purpose, None) == (None, (), 0.0)
     doubtful = suit(unsaid, purpose, None)
+    if purpose == "vision":
+        assert doubtful.refusal
+        return
     assert doubtful.refusal is None
     assert purpose in doubtful.doubts[0]
     assert doubtful.points < 0
@@ -36,11 +39,14 @@ def test_a_model_that_does_not_answer_serves_no_purpose() -> None:
 
 
 def test_languages_are_asked_for_by_their_code() -> None:
-    """A list without it refuses; no list at all is a doubt."""
-    english = msgspec.structs.replace(KNOWN, languages=("en",))
-    assert suit(english, "chat", "de").refusal
-    assert suit(english, "chat", "EN").refusal is None
-    assert suit(KNOWN, "chat", "de").doubts
+    """A list of languages without it refuses; no list, or one of English and Chinese alone, is a doubt."""
+    western = msgspec.structs.replace(KNOWN, languages=("en", "fr"))
+    assert suit(western, "chat", "de").refusal
+    assert suit(western, "chat", "FR") == (None, (), 0.0)
+    for unsaid in (None, ("en",), ("en", "zh")):
+        doubtful = suit(msgspec.structs.replace(KNOWN, languages=unsaid), "chat", "de")
+        assert doubtful.refusal is None
+        assert '"de"' in doubtful.doubts[0]
 
 
 def test_refusals_and_doubts_reach_the_ranking() -> None:
@@ -50,6 +56,7 @@ def test_refusals_and_doubts_reach_the_ranking() -> None:
     found = rank(catalog(KNOWN, tools, none), HERE, Workload(purpose="tools"), lambda _m, _a: (True, "here"))
     assert [candidate.fit.model_id for candidate in found.ranked] == ["able", "one"]
     assert "is not known" in found.ranked[1].why
+    assert found.ranked[1].beaten_by == "able:Q4_0"
     assert [candidate.fit.verdict for candidate in found.refused] == ["unsuited"]
 
 

@@ -56,8 +56,8 @@ def test_what_nobody_decided_is_denied_in_doubt() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("[allow]\nlicence = [", 2, "not TOML"),
-        ("a = = 1", 1, "not TOML"),
+        ("[allow]\nlicence = [", 2, "not valid TOML"),
+        ("a = = 1", 1, "not valid TOML"),
         ("[allow]\n\nlicense = ['MIT']", 3, "no rule allow.license"),
         ("[allow]\nlicence = 'MIT'", 2, "list of texts"),
         ("[allow]\nlicence = []", 2, "list of texts"),
