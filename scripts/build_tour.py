@@ -184,8 +184,9 @@ TOUR: Final = (
     Stop(
         "chat",
         "Chat",
-        "F3: the answer of a model with 0.1 billion parameters, which is what a package index holds. The same in "
-        "plain lines: `landfast chat`.",
+        "F3: the answer of a model with 0.1 billion parameters, which is what a package index holds. Esc stops an "
+        "answer or a load, F12 goes on with another model, F9 saves the conversation. The same in plain lines: "
+        "`landfast chat`.",
         chat,
     ),
     Stop(

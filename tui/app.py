@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 from textual import on
 from textual.app import App, SystemCommand
@@ -56,6 +56,14 @@ def _policy_screen() -> Screen[None]:
     from tui.screens.policy import PolicyScreen
 
     return PolicyScreen()
+
+
+@runtime_checkable
+class OffersMore(Protocol):
+    """A place with commands for something that has not the focus."""
+
+    def more_commands(self) -> Iterable[tuple[str, Callable[[], object]]]:
+        """Ids of the keymap, and what each does."""
 
 
 class LandfastApp(App[int]):
@@ -297,6 +305,10 @@ class LandfastApp(App[int]):
         for identifier, (binding, node) in found.items():
             entry = KEYMAP[identifier]
             yield SystemCommand(entry.label, entry.help, self._runner(binding.action, node))
+        if isinstance(screen, OffersMore):
+            for identifier, run in screen.more_commands():
+                if identifier not in found:
+                    yield SystemCommand(KEYMAP[identifier].label, KEYMAP[identifier].help, run)
         yield SystemCommand("Theme", "Change the colours", self.action_change_theme)
 
     def _runner(self, action: str, node: object) -> Callable[[], object]:

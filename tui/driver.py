@@ -131,8 +131,10 @@ class ChatDriver:
         return True
 
     def stop(self) -> None:
-        """Stop the answer under way; what was said stays."""
-        if self.state == "busy" and self.conversation is not None:
+        """Stop the answer under way, and keep what was said; or give up the load under way."""
+        if self.state == "loading":
+            self.close()
+        elif self.state == "busy" and self.conversation is not None:
             self._stopping.set()
             self.conversation.stop()
 

@@ -57,7 +57,7 @@ def speed(fact: Fact[float]) -> str:
     if isinstance(fact.value, Unknown):
         return "unknown"
     digits = 1 if fact.value < 10 else 0  # noqa: PLR2004 - two figures are enough
-    return f"{fact.provenance.mark}{fact.value:.{digits}f} t/s"
+    return f"{fact.provenance.mark}{fact.value:.{digits}f} tok/s"
 
 
 def state(candidate: Ranked) -> str:
@@ -86,7 +86,7 @@ def workload_words(workload: Workload) -> str:
     language = f" in {workload.language}" if workload.language else ""
     users = f" · {workload.users} users" if workload.users > 1 else ""
     context = f"{workload.context_tokens / 1024:g}k context"
-    return f"for {workload.purpose}{language} · {context} · ≥{workload.min_decode_tok_s:g} t/s{users}"
+    return f"for {workload.purpose}{language} · {context} · ≥{workload.min_decode_tok_s:g} tok/s{users}"
 
 
 def machine_lines(machine: Machine, budget: Budget) -> tuple[str, str]:

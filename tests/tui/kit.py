@@ -1,11 +1,13 @@
 """What the tests of the UI share: an app over a small world, and waiting for something to become true."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from textual.pilot import Pilot
+from textual.strip import Strip
 from textual.widgets import Markdown, Static
 
 from deploy.commands.context import Context
@@ -113,3 +115,52 @@ def shown(answer: Answer) -> str:
 def questions(screen: ChatScreen) -> list[str]:
     """What was asked, as it stands on the screen."""
     return [question.source for question in screen.query(Question)]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One state of one place: a world, and the way there."""
+
+    world: Callable[[Path], Context]
+    play: Callable[[AppPilot], Awaitable[None]]
+
+
+def strips(app: LandfastApp) -> list[Strip]:
+    """What is painted, line by line."""
+    return app.screen._compositor.render_strips()
+
+
+def painted(app: object) -> str:
+    """What is painted, as text."""
+    assert isinstance(app, LandfastApp)
+    return "\n".join(strip.text.rstrip() for strip in strips(app))
+
+
+def style_map(app: LandfastApp) -> str:
+    """How it is painted: a letter for each style, and below what the letters stand for."""
+    letters: dict[str, str] = {}
+    lines = []
+    for strip in strips(app):
+        line = ""
+        for segment in strip:
+            line += letters.setdefault(str(segment.style), chr(ord("A") + len(letters))) * segment.cell_length
+        lines.append(line)
+    return "\n".join(lines) + "\n\n" + "\n".join(f"{letter} {style}" for style, letter in letters.items())
+
+
+async def exchange(pilot: AppPilot, screen: ChatScreen, text: str) -> None:
+    """Ask, and wait for the whole answer."""
+    before = len(screen.talk.turns)
+    await ask(pilot, text)
+    await until(pilot, lambda: len(screen.talk.turns) == before + 2)
+
+
+def sent(app: LandfastApp) -> list[str]:
+    """What the model was given the last time."""
+    assert app.driver.opened is not None
+    return [message.content for message in app.driver.opened.session.inner.requests[-1].messages]  # type: ignore[attr-defined]
+
+
+def holding(folder: Path, text: str) -> list[Path]:
+    """Files in which a text stands."""
+    return [path for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]

@@ -3,11 +3,8 @@
 import dataclasses
 import threading
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
-
-from textual.strip import Strip
 
 from deploy.catalog.model import Artifact
 from deploy.commands.context import Context
@@ -19,7 +16,8 @@ from deploy.policy.policy import Policy
 from deploy.sources.base import Progress, Report
 from profiles.machine import Machine
 from tests.support.world import FakeSource, artifact, blind_machine, model, sized, world
-from tests.tui.kit import GB, AppPilot, looked, small_world, until
+from tests.tui.chat_scenes import CHAT_SCENES
+from tests.tui.kit import GB, AppPilot, Scene, looked, painted, small_world, until
 from tui.app import LandfastApp
 from tui.screens.jobs import JobsScreen
 from tui.screens.policy import PolicyScreen, PolicyTable
@@ -53,14 +51,6 @@ class HeldSource(FakeSource):
         while not self.go.wait(0.02):
             report(Progress(step="note", text="waiting for the shelf"))
         return super().fetch(artifact, staging, report)
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One state of one place: a world, and the way there."""
-
-    world: Callable[[Path], Context]
-    play: Callable[[AppPilot], Awaitable[None]]
 
 
 def models_world(home: Path) -> Context:
@@ -191,27 +181,5 @@ SCENES: Final[dict[str, Scene]] = {
     "policy-empty": Scene(models_world, rules),
     "policy-rules": Scene(forbidden_world, rules),
     "policy-error": Scene(journal_world, broken_journal),
+    **CHAT_SCENES,
 }
-
-
-def strips(app: LandfastApp) -> list[Strip]:
-    """What is painted, line by line."""
-    return app.screen._compositor.render_strips()
-
-
-def painted(app: object) -> str:
-    """What is painted, as text."""
-    assert isinstance(app, LandfastApp)
-    return "\n".join(strip.text.rstrip() for strip in strips(app))
-
-
-def style_map(app: LandfastApp) -> str:
-    """How it is painted: a letter for each style, and below what the letters stand for."""
-    letters: dict[str, str] = {}
-    lines = []
-    for strip in strips(app):
-        line = ""
-        for segment in strip:
-            line += letters.setdefault(str(segment.style), chr(ord("A") + len(letters))) * segment.cell_length
-        lines.append(line)
-    return "\n".join(lines) + "\n\n" + "\n".join(f"{letter} {style}" for style, letter in letters.items())

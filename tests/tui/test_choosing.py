@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.kit import LARGE, SMALL, AppPilot, app_over, looked, names, table, until
-from tests.tui.scenes import forbidden_world, models_world, painted
+from tests.tui.kit import LARGE, SMALL, AppPilot, app_over, looked, names, painted, table, until
+from tests.tui.scenes import forbidden_world, models_world
 from tui.app import LandfastApp
 from tui.screens.compare import CompareScreen
 from tui.screens.machines import MachinesScreen

@@ -7,8 +7,8 @@ from deploy.commands.context import Context
 from deploy.errors import Unreachable
 from deploy.sources.base import Report
 from tests.support.world import FakeSource, artifact, model, world
-from tests.tui.kit import SMALL, AppPilot, app_over, looked, small_world, table, until
-from tests.tui.scenes import HeldSource, painted
+from tests.tui.kit import SMALL, AppPilot, app_over, looked, painted, small_world, table, until
+from tests.tui.scenes import HeldSource
 from tui.app import LandfastApp
 
 

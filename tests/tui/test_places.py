@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.kit import SMALL, AppPilot, app_over, looked, small_world, table, until
-from tests.tui.scenes import SCENES, painted
+from tests.tui.kit import SMALL, AppPilot, app_over, looked, painted, small_world, table, until
+from tests.tui.scenes import SCENES
 from tui.keymap import KEYMAP, PLACES
 from tui.screens.help import HelpScreen
 from tui.screens.wishes import WishesScreen
@@ -62,39 +62,16 @@ async def test_each_key_of_a_place_leads_there_even_from_a_text_field(tmp_path: 
             await until(pilot, lambda place=place: app.current_mode == place)  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("place", PLACES)
-async def test_the_palette_offers_every_key_of_a_place(tmp_path: Path, place: str) -> None:
-    """What can be pressed can be found by name, each once."""
-    app = app_over(small_world(tmp_path))
-    async with app.run_test(size=SMALL) as pilot:
-        await looked(pilot)
-        await pilot.press(KEYMAP[f"app.{place}"].keys)
-        await until(pilot, lambda: app.current_mode == place)
-        pressed = {active.binding.id for active in app.screen.active_bindings.values() if active.enabled}
-        offered = [command.help for command in app.get_system_commands(app.screen)]
-        for identifier in pressed & set(KEYMAP):
-            assert KEYMAP[identifier or ""].help in offered
-        assert len(offered) == len(set(offered)) or place == "chat"
-
-
 @pytest.mark.parametrize("scene", sorted(SCENES))
 async def test_escape_never_leads_into_a_dead_end(scene: str, tmp_path: Path) -> None:
-    """From every scene, Escape a few times and F2 come back to the list."""
-    app = app_over(SCENES[scene].world(tmp_path))
-    async with app.run_test(size=SMALL) as pilot:
-        await SCENES[scene].play(pilot)
-        await pilot.press("escape", "escape", "f2")
-        await until(pilot, lambda: app.current_mode == "models" and len(app.screen_stack) == 1)
-        assert app.focused is table(app)
-
-
-@pytest.mark.parametrize("scene", sorted(SCENES))
-async def test_the_last_line_always_says_how_to_quit(scene: str, tmp_path: Path) -> None:
-    """However much stands before it, at 80 columns."""
+    """The last line says how to quit, however much stands before it; Escape a few times and F2 lead to the list."""
     app = app_over(SCENES[scene].world(tmp_path))
     async with app.run_test(size=SMALL) as pilot:
         await SCENES[scene].play(pilot)
         assert "^q Quit" in painted(app).splitlines()[-1]
+        await pilot.press("escape", "escape", "f2")
+        await until(pilot, lambda: app.current_mode == "models" and len(app.screen_stack) == 1)
+        assert app.focused is table(app)
 
 
 async def test_focus_returns_after_a_window(tmp_path: Path) -> None:

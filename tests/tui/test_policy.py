@@ -9,8 +9,8 @@ from deploy.commands import audit as audit_command
 from deploy.errors import EngineFailed
 from deploy.journal import Event, Journal
 from deploy.policy.policy import NO_POLICY
-from tests.tui.kit import LARGE, SMALL, AppPilot, app_over, looked, small_world, until
-from tests.tui.scenes import POLICY, journal_world, painted, rules
+from tests.tui.kit import LARGE, SMALL, AppPilot, app_over, looked, painted, small_world, until
+from tests.tui.scenes import POLICY, journal_world, rules
 
 
 async def at_the_rules(pilot: AppPilot) -> None:

@@ -14,8 +14,9 @@ from deploy.engine.client import LlamaEngine, LlamaSession
 from deploy.engine.protocol import LoadPlan
 from deploy.sources.base import Source
 from deploy.sources.folder import Folder
-from tests.tui.kit import SMALL, AppPilot, app_over, ask, chat, last_answer, looked, table, until
+from tests.tui.kit import SMALL, AppPilot, app_over, ask, chat, last_answer, looked, shown, table, until
 from tui.app import LandfastApp
+from tui.text import harmless
 from tui.widgets.banner import Banner
 from tui.widgets.prompt import Prompt
 from tui.widgets.transcript import Answer
@@ -23,6 +24,9 @@ from tui.widgets.transcript import Answer
 SMOLLM2 = "smollm2-135m-instruct:Q4_1"
 INSTALL_LIMIT_S = 240.0
 ANSWER_LIMIT_S = 120.0
+CANARY = "Canary-5b1d"
+MARK = 40
+"""So many letters of an answer stand nowhere else."""
 LONG_ANSWER = "Write a long story about the sea, with many chapters."
 """It takes seconds to write, so that there is time to do something in its middle."""
 
@@ -152,3 +156,36 @@ async def test_leaving_while_a_model_loads_ends_its_process(smollm2_path: Path) 
         app.driver.close()
         await until(pilot, lambda: not engines(), 3.0)
         assert app.driver.opened is None
+
+
+def holding(folder: Path, *texts: bytes) -> list[Path]:
+    """Files in which one of these stands."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+    return [path for path in files if any(text in path.read_bytes() for text in texts)]
+
+
+@pytest.mark.engine
+async def test_a_real_answer_streams_through_resizes_and_leaves_nothing_on_the_disk(
+    smollm2_path: Path, tmp_path: Path
+) -> None:
+    """Every width in mid-answer; what is shown is what came; with default settings no file holds question or answer."""
+    app = app_over(context_with(Folder(smollm2_path.parent)))
+    async with app.run_test(size=SMALL) as pilot:
+        await pick(pilot, app)
+        screen = chat(app)
+        await ask(pilot, f"{LONG_ANSWER} The ship is called {CANARY}.")
+        for width, height in ((140, 40), (40, 12), (100, 30), (60, 20), SMALL):
+            count = screen.vitals.rate.count
+            await until(pilot, lambda before=count: screen.vitals.rate.count > before + 5, ANSWER_LIMIT_S)  # type: ignore[misc]
+            await pilot.resize_terminal(width, height)
+        await pilot.press("escape")
+        await until(pilot, lambda: last_answer(screen).source, ANSWER_LIMIT_S)
+        answer = last_answer(screen).source
+        assert shown(last_answer(screen)) == harmless(answer)
+        assert len(answer) > 2 * MARK
+        assert (app.context.paths.journal / "journal.jsonl").exists()
+        await pilot.press("alt+up", "r")
+        await until(pilot, lambda: screen.vitals.rate.count > 0, ANSWER_LIMIT_S)
+        await pilot.press("ctrl+q")
+    assert app.context.paths.data.is_relative_to(tmp_path)
+    assert holding(tmp_path, CANARY.encode(), answer[-MARK:].encode(), answer[:MARK].encode()) == []

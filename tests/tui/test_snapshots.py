@@ -9,33 +9,74 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from tests.tui.kit import app_over
-from tests.tui.scenes import SCENES, painted, style_map
+from tests.tui.kit import LIMIT_S, AppPilot, app_over, painted, style_map
+from tests.tui.scenes import SCENES
+from tui.app import LandfastApp
 
 FOLDER: Final = Path(__file__).parent / "snapshots"
-SIZES: Final = ((80, 24), (100, 30), (140, 40))
+SIZES: Final = ((140, 40), (100, 30), (80, 24))
 LOOKS: Final = {"dark": "textual-dark", "light": "textual-light", "ansi": "ansi-dark", "mono": "textual-dark"}
 """Themes by the name of the snapshot; the last one is NO_COLOR."""
-PAINTED_IN_ALL_LOOKS: Final = ("models-empty", "models-simulated", "jobs-error", "policy-rules")
+PAINTED_IN_ALL_LOOKS: Final = (
+    "models-empty",
+    "models-simulated",
+    "jobs-error",
+    "policy-rules",
+    "chat-answer",
+    "chat-error",
+    "chat-settings",
+)
 MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 HASH: Final = re.compile(r"[0-9a-f]{64}")
-CASES: Final = [(scene, size) for scene in SCENES for size in SIZES]
-COLOURS: Final = [(scene, look) for scene in PAINTED_IN_ALL_LOOKS for look in LOOKS]
+SCROLL_BAR: Final = re.compile("[▁▂▃▄▅▆▇]")
+"""Its end is drawn otherwise with the terminal's own colours."""
+STILL: Final = 3
+"""So many looks in a row must be the same."""
 
 
-async def paint(scene: str, size: tuple[int, int], look: str, home: Path, *, styles: bool = False) -> str:
-    """Play one scene and give what is painted, or how it is painted."""
+async def settled(pilot: AppPilot, look: Callable[[LandfastApp], str]) -> str:
+    """What is on the screen when it does not change any more."""
+    app, looks = pilot.app, [""]
+    assert isinstance(app, LandfastApp)
+    for _ in range(int(LIMIT_S / 0.02)):
+        await pilot.pause(0.02)
+        looks.append(look(app))
+        if len(set(looks[-STILL:])) == 1:
+            return looks[-1]
+    raise AssertionError("it never comes to rest")
+
+
+async def in_all_sizes(scene: str, home: Path) -> dict[str, str]:
+    """Play one scene in the widest terminal, and make that smaller."""
     app = app_over(SCENES[scene].world(home))
-    app.theme = LOOKS[look]
-    async with app.run_test(size=size) as pilot:
+    found = {}
+    async with app.run_test(size=SIZES[0]) as pilot:
         await SCENES[scene].play(pilot)
-        await pilot.pause()
-        return style_map(app) if styles else steady(painted(app))
+        for width, height in SIZES:
+            await pilot.resize_terminal(width, height)
+            found[f"{scene}-{width}"] = await settled(pilot, lambda shown: steady(painted(shown)))
+    return found
+
+
+async def in_looks(scene: str, home: Path, looks: tuple[str, ...]) -> tuple[dict[str, str], set[str]]:
+    """Play one scene and change its colours; how it is painted, and all that can be read."""
+    app = app_over(SCENES[scene].world(home))
+    app.theme = LOOKS[looks[0]]
+    found, texts = {}, set()
+    async with app.run_test(size=SIZES[-1]) as pilot:
+        await SCENES[scene].play(pilot)
+        for look in looks:
+            app.theme = LOOKS[look]
+            found[f"{scene}-{look}"] = await settled(pilot, style_map)
+            text = SCROLL_BAR.sub("", steady(painted(app)))
+            texts.add("\n".join(line.rstrip() for line in text.splitlines()))
+    return found, texts
 
 
 def steady(text: str) -> str:
@@ -43,54 +84,64 @@ def steady(text: str) -> str:
     return HASH.sub("0" * 64, MOMENT.sub("2025-01-01 00:00:00", text))
 
 
-def compare(name: str, now: str) -> None:
-    """Fail with the lines that differ from the shipped snapshot."""
-    file = FOLDER / f"{name}.txt"
-    before = file.read_text("utf-8") if file.exists() else ""
-    lines = difflib.unified_diff(before.splitlines(), now.splitlines(), "shipped", "now", lineterm="")
-    assert before == now + "\n", "run `python -m tests.tui.test_snapshots`\n" + "\n".join(lines)
+def compare(found: dict[str, str]) -> None:
+    """Fail with the lines that differ from the shipped snapshots."""
+    for name, now in found.items():
+        file = FOLDER / f"{name}.txt"
+        before = file.read_text("utf-8") if file.exists() else ""
+        lines = difflib.unified_diff(before.splitlines(), now.splitlines(), f"{name} shipped", "now", lineterm="")
+        assert before == now + "\n", "run `python -m tests.tui.test_snapshots`\n" + "\n".join(lines)
 
 
-@pytest.mark.parametrize(("scene", "size"), CASES)
-async def test_a_place_is_painted_as_shipped(scene: str, size: tuple[int, int], tmp_path: Path) -> None:
-    """Letter by letter, at 80, 100 and 140 columns."""
-    compare(f"{scene}-{size[0]}", await paint(scene, size, "dark", tmp_path))
-
-
-@pytest.mark.parametrize(("scene", "look"), COLOURS)
-async def test_a_place_is_coloured_as_shipped(
-    scene: str, look: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Dark, light, with the terminal's own colours, and without any."""
-    if look == "mono":
-        monkeypatch.setenv("NO_COLOR", "1")
-    compare(f"{scene}-{look}", await paint(scene, SIZES[0], look, tmp_path, styles=True))
+@pytest.mark.parametrize("scene", SCENES)
+async def test_a_place_is_painted_as_shipped(scene: str, tmp_path: Path) -> None:
+    """Letter by letter, at 140, 100 and 80 columns, one after the other in one terminal."""
+    compare(await in_all_sizes(scene, tmp_path))
 
 
 @pytest.mark.parametrize("scene", PAINTED_IN_ALL_LOOKS)
-async def test_no_theme_changes_a_letter(scene: str, tmp_path: Path) -> None:
-    """What can be read does not depend on colours; only the end of a scroll bar is drawn otherwise in ANSI."""
-    texts = [
-        re.sub("[▁▂▃▄▅▆▇]", "", await paint(scene, SIZES[0], look, tmp_path / look))
-        for look in ("dark", "light", "ansi")
-    ]
-    texts = ["\n".join(line.rstrip() for line in text.splitlines()) for text in texts]
-    assert len(set(texts)) == 1
+async def test_a_place_is_coloured_as_shipped(scene: str, tmp_path: Path) -> None:
+    """Dark, light and with the terminal's own colours; no letter of what can be read depends on it."""
+    found, texts = await in_looks(scene, tmp_path, ("dark", "light", "ansi"))
+    compare(found)
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize("scene", PAINTED_IN_ALL_LOOKS)
+async def test_a_place_is_painted_without_any_colour(
+    scene: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As NO_COLOR asks."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    found, _ = await in_looks(scene, tmp_path, ("mono",))
+    compare(found)
+
+
+def test_every_snapshot_belongs_to_a_scene() -> None:
+    """None is left over from a scene that is gone."""
+    wanted = {f"{scene}-{width}" for scene in SCENES for width, _ in SIZES}
+    wanted |= {f"{scene}-{look}" for scene in PAINTED_IN_ALL_LOOKS for look in LOOKS}
+    assert {file.stem for file in FOLDER.glob("*.txt")} == wanted
 
 
 async def _paint_all() -> None:
     FOLDER.mkdir(exist_ok=True)
-    for scene, size in CASES:
-        with tempfile.TemporaryDirectory() as home:
-            now = await paint(scene, size, "dark", Path(home))
-        (FOLDER / f"{scene}-{size[0]}.txt").write_text(now + "\n", "utf-8")
-    for scene, look in COLOURS:
-        os.environ.pop("NO_COLOR", None)
-        if look == "mono":
-            os.environ["NO_COLOR"] = "1"
-        with tempfile.TemporaryDirectory() as home:
-            now = await paint(scene, SIZES[0], look, Path(home), styles=True)
-        (FOLDER / f"{scene}-{look}.txt").write_text(now + "\n", "utf-8")
+    for file in FOLDER.glob("*.txt"):
+        file.unlink()
+    os.environ.pop("NO_COLOR", None)
+    found: dict[str, str] = {}
+    for scene in SCENES:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+            found |= await in_all_sizes(scene, Path(home))
+    for scene in PAINTED_IN_ALL_LOOKS:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+            found |= (await in_looks(scene, Path(home), ("dark", "light", "ansi")))[0]
+    os.environ["NO_COLOR"] = "1"
+    for scene in PAINTED_IN_ALL_LOOKS:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+            found |= (await in_looks(scene, Path(home), ("mono",)))[0]
+    for name, now in found.items():
+        (FOLDER / f"{name}.txt").write_text(now + "\n", "utf-8")
 
 
 if __name__ == "__main__":

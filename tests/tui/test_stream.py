@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,11 +17,17 @@ LINES = st.sampled_from([
     "  - nested",
     "    continued",
     "1. one",
+    "   1) nested",
+    "   - [ ] task",
+    "+ plus",
     "| a | b |",
     "|---|---|",
+    "| `a|b` | \\| |",
     "```python",
     "```",
     "~~~",
+    "~~~~ python",
+    "  ~~~",
     "````",
     "   ```",
     "    ```",
@@ -71,6 +78,44 @@ def test_what_is_shown_at_any_moment_is_what_has_come(text: str, cuts: list[int]
         come += piece
         blocks += "".join(splitter.feed(piece))
         assert blocks + splitter.tail == come
+
+
+REALISTIC = """Before.
+
+1. one
+
+   ~~~python
+   x = "```"
+
+   ~~~
+   - nested
+     - deeper
+
+| a | b |
+|---|---|
+| 1 | 2 |
+
+````md
+```
+inner
+```
+````
+
+~~~
+never closed
+"""
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_stream_that_stops_at_any_letter_keeps_every_letter(end: str) -> None:
+    """In a list, in a table, in a fence inside a fence, in one that never closes, and between CR and LF."""
+    text = REALISTIC.replace("\n", end)
+    whole, _ = split([text])
+    assert [block.split(end)[0] for block in whole] == ["Before.", "1. one", "| a | b |", "````md", ""]
+    for at in range(len(text) + 1):
+        blocks, tail = split([text[:at]])
+        assert "".join(blocks) + tail == text[:at]
+        assert blocks == whole[: len(blocks)]
 
 
 def test_a_paragraph_is_complete_at_the_empty_line() -> None:

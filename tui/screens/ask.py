@@ -11,6 +11,13 @@ from textual.widgets import Input, Static
 
 from tui.keymap import bind, over_a_place
 from tui.widgets.hints import Hints
+from tui.widgets.textfield import TextField
+
+
+class AskInput(TextField):
+    """Its field."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("ask.take", "submit")]
 
 
 class AskScreen(ModalScreen[str | None]):
@@ -33,7 +40,7 @@ class AskScreen(ModalScreen[str | None]):
         with Vertical(id="ask-box") as box:
             box.border_title = self._title
             yield Static(self._question, markup=False)
-            yield Input(placeholder=self._placeholder, id="ask-field", compact=True)
+            yield AskInput(placeholder=self._placeholder, id="ask-field", compact=True)
         yield Hints()
 
     @on(Input.Submitted)

@@ -12,8 +12,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static, TextArea
 
 from deploy.engine.protocol import Drawing, Sampling
-from tui.keymap import bind
+from tui.keymap import bind, over_a_place
 from tui.talk import SEEDS, Asking
+from tui.widgets.hints import Hints
+from tui.widgets.textfield import TextField
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,10 @@ class SystemPrompt(TextArea):
 
     BINDINGS: ClassVar[list[BindingType]] = [bind("settings.newline", "newline")]
 
+    def on_mount(self) -> None:
+        """Let nothing blink."""
+        self.cursor_blink = False
+
     def action_newline(self) -> None:
         """Begin a new line."""
         self.insert("\n")
@@ -71,10 +77,26 @@ class SystemPrompt(TextArea):
             event.prevent_default()
 
 
+class NumberInput(TextField):
+    """The field for one number."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("settings.apply", "submit")]
+
+
 class AskingScreen(ModalScreen[tuple[str, Asking] | None]):
     """The dialog. It gives the system prompt and the rest, or None when it was left."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [bind("settings.apply", "apply"), bind("settings.leave", "dismiss(None)")]
+    HELP: ClassVar[str] = (
+        "What stands here holds from the next message on, and for this run of Landfast. An empty field takes what the "
+        "makers of the model recommend. The same seed, with the same conversation, gives the same answer."
+    )
+    twin = "landfast chat --system TEXT --temperature NUMBER --seed NUMBER"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("settings.apply", "apply"),
+        bind("settings.next", "app.focus_next"),
+        bind("settings.leave", "dismiss(None)"),
+        *over_a_place(),
+    ]
 
     def __init__(self, system: str, asking: Asking, recommended: Drawing | None, *, on_system: bool) -> None:
         """Show what holds now; begin in the system prompt or in the numbers."""
@@ -95,10 +117,10 @@ class AskingScreen(ModalScreen[tuple[str, Asking] | None]):
             for field in FIELDS:
                 with Horizontal(classes="field"):
                     yield Static(field.label, classes="name")
-                    yield Input(self._value(field), placeholder=self._default(field), id=field.name, compact=True)
+                    yield NumberInput(self._value(field), placeholder=self._default(field), id=field.name, compact=True)
                     yield Static(field.about, classes="about")
             yield Static("", classes="problem", markup=False)
-            yield Static("enter applies from the next message on   tab next field   esc back", classes="keys")
+        yield Hints()
 
     def on_mount(self) -> None:
         """Begin where the key says."""

@@ -35,6 +35,9 @@ from tui.widgets.transcript import Answer, Question, Transcript
 
 DRAIN_S: Final = 1 / 8
 """Each look costs some ten milliseconds of a processor that the engine computes on; more often reads no smoother."""
+SHARE: Final = 0.02
+"""Of one core: what following an answer may take. All threads of the engine wait for the one that lost its core."""
+REST_MOST_S: Final = 0.5
 STATUS_S: Final = 0.5
 SAVE_LIMIT_S: Final = 0.4
 """How long leaving waits for what is being saved."""
@@ -59,6 +62,7 @@ class ChatScreen(ChatTalks, ChatMessages):
         bind("chat.find", "find"),
         bind("chat.settings", "settings(False)"),
         bind("chat.system", "settings(True)"),
+        bind("chat.model", "model"),
         bind("chat.keep", "keep"),
         bind("chat.talks", "talks"),
         bind("chat.export", "export"),
@@ -73,6 +77,7 @@ class ChatScreen(ChatTalks, ChatMessages):
         self._timer: Timer | None = None
         self._renewing = False
         self._status_s, self._phase = 0.0, ""
+        self._cpu_s = self._next_s = 0.0
         self._held: Overflow | None = None
 
     def compose(self) -> ComposeResult:
@@ -112,9 +117,9 @@ class ChatScreen(ChatTalks, ChatMessages):
             return
         if driver.state == "broken" and name is None:
             return
-        await self._open(name or driver.name)
+        await self.open_model(name or driver.name)
 
-    async def _open(self, name: str | None) -> None:
+    async def open_model(self, name: str | None) -> None:
         """Load a model. An answer under way ends here; the turns stay."""
         if self._answer is not None:
             await self._answer.end(f"■ {BROKEN_OFF}")
@@ -126,12 +131,16 @@ class ChatScreen(ChatTalks, ChatMessages):
         self._begin_following()
 
     def _begin_following(self) -> None:
+        self._cpu_s, self._next_s = time.thread_time(), 0.0
         self._show_status()
         if self._timer is not None:
             self._timer.resume()
 
     async def _follow(self) -> None:
         """Take what happened since the last time: text in one go, everything else one by one."""
+        if time.monotonic() < self._next_s:
+            return
+        self._pace()
         pieces: list[Text | Thinking] = []
         for at_s, what in self.driver.drain():
             if isinstance(what, (Text, Thinking)):
@@ -149,6 +158,13 @@ class ChatScreen(ChatTalks, ChatMessages):
         if self.driver.state not in {"loading", "busy"} and self._timer is not None:
             self._timer.pause()
             self._show_status()
+
+    def _pace(self) -> None:
+        """Look again the later, the more the last look has cost: a fast answer moves the whole screen each time."""
+        cpu_s = time.thread_time()
+        begun = self._answer is not None and bool(self._answer.text)
+        rest_s = min(REST_MOST_S, (cpu_s - self._cpu_s) / SHARE) if begun else 0.0
+        self._cpu_s, self._next_s = cpu_s, time.monotonic() + rest_s - DRAIN_S / 2
 
     async def _write(self, pieces: list[Text | Thinking]) -> None:
         """Pieces of one kind."""
@@ -224,7 +240,7 @@ class ChatScreen(ChatTalks, ChatMessages):
     async def _troubled(self, trouble: Trouble) -> None:
         """The engine is gone, or it lives and refused."""
         if trouble.ended:
-            self.vitals.broke()
+            self.vitals.broke("the engine stopped" if trouble.doing == "answer" else "no model is loaded")
         else:
             self.vitals.rested()
         if self._answer is not None:
@@ -232,11 +248,15 @@ class ChatScreen(ChatTalks, ChatMessages):
         problem = trouble.problem
         if trouble.doing == "load" and problem.code == "not-found":
             problem = Problem(problem.code, problem.message, NO_MODEL_HINT)
-        asks = self._open_question is not None
-        step = "load the model again" if trouble.ended else "ask again"
-        more = " and ask again" if trouble.ended and asks else ""
-        self.query_one(Banner).tell(problem, f"Press Enter to {step}{more}.")
+        self.query_one(Banner).tell(problem, f"Press Enter to {self._next_step(trouble)}.")
+        self.show_head()
         self._waiting = self._renewing = False
+
+    def _next_step(self, trouble: Trouble) -> str:
+        if not trouble.ended:
+            return "ask again"
+        step = "try again" if trouble.doing == "load" else "load the model again"
+        return f"{step} and ask again" if self._open_question is not None else step
 
     async def _not_sent(self, overflow: Overflow) -> None:
         """The context does not hold the message: say so, and what would have to go, before anything is dropped."""
@@ -281,7 +301,7 @@ class ChatScreen(ChatTalks, ChatMessages):
             return
         self._waiting = True
         if self.driver.state != "loading":
-            await self._open(self.driver.name)
+            await self.open_model(self.driver.name)
 
     async def _ask(self, question: Question) -> None:
         opened = self.driver.opened
@@ -292,8 +312,20 @@ class ChatScreen(ChatTalks, ChatMessages):
         self._begin_following()
 
     def action_stop(self) -> None:
-        """Stop the answer."""
+        """Stop the answer, or give up the load; a message that waited for it comes back into the prompt."""
+        gives_up = self.driver.state == "loading"
         self.driver.stop()
+        if not gives_up:
+            return
+        self.vitals.given_up()
+        self._show_status()
+        question, self._open_question = self._open_question, None
+        if self._waiting and question is not None:
+            self._waiting = False
+            question.remove()
+            self._into_prompt(question)
+            begun = self.query_one(Prompt).text
+            self.query_one(Prompt).put(f"{question.source}\n{begun}" if begun else question.source)
 
     async def action_new(self) -> None:
         """Begin a new conversation, after the answer under way was stopped."""
@@ -337,7 +369,7 @@ class ChatScreen(ChatTalks, ChatMessages):
             await self.ask_again(self._open_question)
         elif self.driver.state == "broken":
             self._waiting = self._open_question is not None
-            await self._open(self.driver.name)
+            await self.open_model(self.driver.name)
         else:
             self.query_one(Banner).clear()
 
@@ -362,7 +394,7 @@ class ChatScreen(ChatTalks, ChatMessages):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 - the toolkit's signature
         """Offer to stop what runs, and to try again what broke."""
         if action == "stop":
-            return self.driver.state == "busy"
+            return self.driver.state in {"busy", "loading"}
         if action == "retry":
             if self._held is not None:
                 return self._held.leave_out > 0

@@ -99,9 +99,19 @@ class ChatBase(Screen[None]):
 
     def show_head(self) -> None:
         """Say which model, which conversation, and whether it is saved."""
-        opened = self.driver.opened
-        model = opened.plan.name if opened is not None else self.driver.name or "best installed model"
-        self.query_one(Head).tell(harmless(model), self.talk, forbidden=bool(self.keeper.forbidden))
+        self.query_one(Head).tell(harmless(self._model_words()), self.talk, forbidden=bool(self.keeper.forbidden))
+
+    def _model_words(self) -> str:
+        if self.driver.opened is not None:
+            return self.driver.opened.plan.name
+        if self.driver.name is None:
+            return "the best installed model" if self.driver.state == "loading" else "no model"
+        return self._names().get(self.driver.name, self.driver.name)
+
+    def _names(self) -> dict[str, str]:
+        """What the installed models are called, by id."""
+        installed = self.app.look.installed if self.app.look is not None else ()
+        return {one.id: f"{one.name} {one.quant}" for one in installed}
 
     async def remark(self, sentence: str) -> None:
         """A line of our own between the messages."""
@@ -120,7 +130,7 @@ class ChatBase(Screen[None]):
         async with self.batch():
             await transcript.empty()
             if talk.turns:
-                await transcript.restore(talk.turns)
+                await transcript.restore(talk.turns, self._names())
                 await self.mark_unseen()
             else:
                 await self.remark(FORBIDDEN_GREETING if self.keeper.forbidden else GREETING)

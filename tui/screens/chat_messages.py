@@ -1,6 +1,8 @@
 """What can be done with the messages of a conversation: reach, copy, search, write anew, fork."""
 
 import re
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 from textual import on
@@ -14,6 +16,19 @@ from tui.widgets.prompt import Prompt
 from tui.widgets.transcript import Answer, Message, Question, Transcript
 
 CODE: Final = re.compile(r"^ {0,3}(`{3,}|~{3,})[^\n]*\n(.*?)^ {0,3}\1[`~]*[ \t]*$", re.DOTALL | re.MULTILINE)
+
+ON_A_MESSAGE: Final = {
+    f"message.{what}": action
+    for what, action in (
+        ("copy", "copy_message"),
+        ("code", "copy_code"),
+        ("again", "again"),
+        ("edit", "edit"),
+        ("fork", "fork"),
+        ("fold", "fold"),
+        ("all", "copy_all"),
+    )
+}
 
 
 class ChatMessages(ChatBase):
@@ -30,6 +45,21 @@ class ChatMessages(ChatBase):
             self.action_focus_prompt()
         else:
             messages[max(0, to)].focus()
+
+    def more_commands(self) -> Iterable[tuple[str, Callable[[], object]]]:
+        """For the palette: what can be done with the newest message while another widget has the focus."""
+        messages = self.messages()
+        if not messages or isinstance(self.focused, Message):
+            return
+        for identifier, action in ON_A_MESSAGE.items():
+            wanted = Question if identifier == "message.edit" else Message
+            message = next((one for one in reversed(messages) if isinstance(one, wanted)), None)
+            if message is not None:
+                yield identifier, partial(self.call_later, self._on, message, action)
+
+    async def _on(self, message: Message, action: str) -> None:
+        self.set_focus(message, scroll_visible=False)
+        await self.run_action(action)
 
     def action_page(self, step: int) -> None:
         """Scroll the conversation by a page."""

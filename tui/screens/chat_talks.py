@@ -4,11 +4,13 @@ from deploy.commands.conversations import write, written_as
 from deploy.conversations import Summary, Talk
 from deploy.results import Problem
 from tui.jobs import Job
+from tui.rows import rows_of
 from tui.screens.asking import AskingScreen
 from tui.screens.chat_base import ChatBase
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.files import AttachScreen, ExportScreen
-from tui.screens.talks import Entry, TalksScreen
+from tui.screens.switch import SwitchScreen
+from tui.screens.talks import DELETED_BY, Entry, TalksScreen
 from tui.talk import Asking, thawed
 from tui.text import harmless
 from tui.widgets.files import Carried
@@ -21,7 +23,7 @@ class ChatTalks(ChatBase):
         """Save this conversation from now on, or delete what was saved of it."""
         if self.talk.kept:
             question = "Delete what was saved of this conversation? It stays here until you leave Landfast."
-            self.app.push_screen(ConfirmScreen(question, "deletes it"), self._unkeep)
+            self.app.push_screen(ConfirmScreen(question, "deletes it", DELETED_BY), self._unkeep)
         elif self.keeper.forbidden:
             self.notify(self.keeper.forbidden, title="Not saved", severity="warning", markup=False)
         else:
@@ -112,6 +114,26 @@ class ChatTalks(ChatBase):
             self._say_if_wrong(outcome, "Not written")
         else:
             self.notify(f"Written to {harmless(outcome)}, which you alone can read.", markup=False)
+
+    def action_model(self) -> None:
+        """Choose another installed model for this conversation."""
+        look = self.app.look
+        if not self.require_free():
+            return
+        if look is None:
+            self.notify("The machine is still being looked at.")
+            return
+        rows = [row for row in rows_of(look.data.ranking, look.installed) if row.installed and not row.forbidden]
+        opened = self.driver.opened
+        self.app.push_screen(SwitchScreen(rows, opened.plan.id if opened is not None else None), self._switched)
+
+    async def _switched(self, name: str | None) -> None:
+        if name is not None and self.require_free():
+            await self.open_model(name)
+
+    async def open_model(self, name: str | None) -> None:
+        """Load a model, in place of the one before."""
+        raise NotImplementedError
 
     def action_settings(self, on_system: bool) -> None:  # noqa: FBT001 - the toolkit calls it with what stands in the binding
         """Say how the model is asked."""

@@ -18,15 +18,18 @@ from deploy.commands.attach import read_attachment, with_attachments
 from deploy.conversations import Attachment
 from deploy.results import Problem
 from tui.jobs import Job
-from tui.keymap import bind
+from tui.keymap import bind, over_a_place
 from tui.text import harmless
 from tui.widgets.files import Carried
+from tui.widgets.hints import Hints
+from tui.widgets.textfield import TextField
 
 if TYPE_CHECKING:
     from tui.app import LandfastApp
 
 LOOKED_AT: Final = 2000
 """Entries of a folder that are looked at for a suggestion."""
+ATTACHES: Final = "Enter attaches it."
 
 
 class PathSuggester(Suggester):
@@ -56,10 +59,21 @@ def completed(value: str) -> str | None:
     return f"{value[: len(value) - len(start)]}{names[0]}" if names else None
 
 
+class PathInput(TextField):
+    """The field for the name of a file."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("file.done", "submit"), bind("file.complete", "cursor_right")]
+
+
 class ExportScreen(ModalScreen[str | None]):
     """Asks where to write the conversation."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [bind("file.done", "done"), bind("file.leave", "dismiss(None)")]
+    HELP: ClassVar[str] = "The file is for your eyes alone. The key → takes the completion of a path."
+    twin = "landfast conversations export NUMBER --out FILE"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("file.leave", "dismiss(None)"),
+        *over_a_place(),
+    ]
 
     def __init__(self, proposed: str) -> None:
         """Propose a name."""
@@ -70,12 +84,12 @@ class ExportScreen(ModalScreen[str | None]):
         """A field and what it means."""
         with Vertical(classes="dialog") as box:
             box.border_title = "Write the conversation to a file"
-            yield Input(self._proposed, suggester=PathSuggester(), compact=True)
+            yield PathInput(self._proposed, suggester=PathSuggester(), compact=True)
             yield Static("A name that ends in .json gives JSON, every other one Markdown.", classes="about")
-            yield Static("enter writes it   → completes a name   esc back", classes="keys")
+        yield Hints()
 
     @on(Input.Submitted)
-    def action_done(self) -> None:
+    def _done(self) -> None:
         """Give the name."""
         self.dismiss(self.query_one(Input).value.strip() or None)
 
@@ -83,7 +97,15 @@ class ExportScreen(ModalScreen[str | None]):
 class AttachScreen(ModalScreen[Carried | None]):
     """Asks for a text file; reads it and counts its tokens; gives it when Enter is pressed once more."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [bind("file.done", "done"), bind("file.leave", "dismiss(None)")]
+    HELP: ClassVar[str] = (
+        "The text of the file goes before your next message, and its size in tokens is known before anything is sent. "
+        "The key → takes the completion of a path."
+    )
+    twin = "landfast run MODEL QUESTION < FILE"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("file.leave", "dismiss(None)"),
+        *over_a_place(),
+    ]
     app: "LandfastApp"
 
     class Read(Message):
@@ -112,23 +134,23 @@ class AttachScreen(ModalScreen[Carried | None]):
         """A field, and what is known of the file."""
         with Vertical(classes="dialog") as box:
             box.border_title = "Attach a text file"
-            yield Input(placeholder="Path of the file", suggester=PathSuggester(), compact=True)
+            yield PathInput(placeholder="Path of the file", suggester=PathSuggester(), compact=True)
             yield Static("It is read by the model on this machine, before your question.", classes="about")
-            yield Static("enter looks at it   → completes a name   esc back", classes="keys")
+        yield Hints()
 
     @on(Input.Changed)
     def _changed(self) -> None:
         self._carried = None
 
     @on(Input.Submitted)
-    def action_done(self) -> None:
+    def _done(self) -> None:
         """Look at the file, or attach what was looked at."""
         if self._carried is not None:
             self.dismiss(self._carried)
             return
         name = self.query_one(Input).value.strip()
         if name:
-            self._tell("reading …", "")
+            self._tell("reading …")
             Job(
                 self.app.context,
                 lambda _: read_attachment(name),
@@ -143,7 +165,7 @@ class AttachScreen(ModalScreen[Carried | None]):
         if event.name != self.query_one(Input).value.strip():
             return
         if isinstance(event.outcome, Problem):
-            self._tell(f"✗ {harmless(event.outcome.message)} {event.outcome.hint}", "")
+            self._tell(f"✗ {harmless(event.outcome.message)} {event.outcome.hint}")
             return
         carried = self._carried = Carried(event.outcome)
 
@@ -153,13 +175,13 @@ class AttachScreen(ModalScreen[Carried | None]):
 
         counting = self.app.driver.count(with_attachments("", (carried.attachment,)), told)
         self._tell(
-            "counting …" if counting else f"{self._bytes_of(carried)}, counted when a model is loaded", "attaches it"
+            "counting …" if counting else f"{self._bytes_of(carried)}, counted when a model is loaded. {ATTACHES}"
         )
 
     @on(Counted)
     def _counted(self, event: Counted) -> None:
         if event.carried is self._carried:
-            self._tell(f"✓ {self._bytes_of(event.carried)}, {self._tokens(event.carried)}", "attaches it")
+            self._tell(f"✓ {self._bytes_of(event.carried)}, {self._tokens(event.carried)}. {ATTACHES}")
 
     def _bytes_of(self, carried: Carried) -> str:
         return f"{harmless(carried.attachment.name)}: {len(carried.attachment.text.encode()):,} bytes"
@@ -171,6 +193,5 @@ class AttachScreen(ModalScreen[Carried | None]):
         room = f"; the context holds {opened.session.loaded.context_tokens:,}" if opened else ""
         return f"{carried.tokens:,} tokens{room}"
 
-    def _tell(self, about: str, enter: str) -> None:
+    def _tell(self, about: str) -> None:
         self.query_one(".about", Static).update(about)
-        self.query_one(".keys", Static).update(f"enter {enter or 'looks at it'}   → completes a name   esc back")

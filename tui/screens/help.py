@@ -73,4 +73,8 @@ def _keys(place: Screen[object]) -> list[tuple[str, str, str]]:
         entry = KEYMAP.get(binding.id or "")
         if entry is not None and active.enabled and binding.id is not None:
             found.setdefault(binding.id, (place.app.get_key_display(binding), binding.id, entry.help))
-    return sorted(found.values(), key=lambda line: not KEYMAP[line[1]].shown)
+    order = list(KEYMAP)
+    return sorted(
+        found.values(),
+        key=lambda line: (not KEYMAP[line[1]].shown, line[1].startswith("app."), order.index(line[1])),
+    )

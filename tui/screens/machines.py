@@ -17,6 +17,7 @@ from tui.command import CommandOver, begin
 from tui.jobs import Job
 from tui.keymap import bind, over_a_place
 from tui.widgets.hints import Hints
+from tui.widgets.textfield import TextField
 
 if TYPE_CHECKING:
     from deploy.commands.machines import LibraryData, LibraryMachine
@@ -28,11 +29,20 @@ Choice = tuple[str | None]
 """The machine that was chosen; (None,) is this one."""
 
 
-class MachineInput(Input):
+class MachineInput(TextField):
     """The field that narrows the list, or takes the path of a recording."""
 
     HELP: ClassVar[str] = "Words narrow the list. A path names a recording of `landfast doctor --record FILE`."
-    BINDINGS: ClassVar[list[BindingType]] = [bind("simulate.list", "screen.focus_list")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        bind("simulate.take", "submit"),
+        bind("simulate.list", "screen.focus_list"),
+    ]
+
+
+class MachineList(OptionList):
+    """The machines."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("simulate.take", "select")]
 
 
 class MachinesScreen(ModalScreen[Choice | None]):
@@ -59,7 +69,7 @@ class MachinesScreen(ModalScreen[Choice | None]):
         with Vertical(id="machines-box") as box:
             box.border_title = "Simulate another machine"
             yield MachineInput(placeholder="words, or the path of a recording", id="machine-words", compact=True)
-            yield OptionList(id="machine-list")
+            yield MachineList(id="machine-list")
             yield Static("Reading the library …", id="machine-note", markup=False)
         yield Hints()
 
@@ -128,4 +138,5 @@ def _line(machine: "LibraryMachine", *, here: bool) -> Text:
     mark = " (now)" if here else ""
     title = Text(f"{machine.title}{mark}", no_wrap=True)
     title.truncate(TITLE_WIDTH, overflow="ellipsis", pad=True)
-    return title.append(f"  {machine.memory}", "dim")
+    host, *devices = machine.memory.split(", ")
+    return title.append(f"  {', '.join([*devices, host])}", "dim")  # what is cut off at the end matters least

@@ -17,6 +17,7 @@ from tui.rows import Narrowing, Row, rows_of
 from tui.text import machine_lines, workload_words
 from tui.widgets.hints import Hints
 from tui.widgets.modeltable import ModelTable
+from tui.widgets.textfield import TextField
 from tui.widgets.topbar import TopBar
 from tui.widgets.why import WhyPanel
 
@@ -34,7 +35,7 @@ COMPARED: Final = 2
 HOW_TO_COMPARE: Final = "Mark a model with Space, go to another one, and press v."
 
 
-class FilterInput(Input):
+class FilterInput(TextField):
     """The field that finds rows of the list."""
 
     HELP: ClassVar[str] = "Only rows that hold every word stay: of the name, family, publisher and licence."

@@ -16,24 +16,44 @@ from textual.widgets.option_list import Option
 from deploy.conversations import Summary
 from deploy.results import Problem
 from tui.keeping import Keeper
-from tui.keymap import bind
+from tui.keymap import bind, over_a_place
 from tui.screens.confirm import ConfirmScreen
 from tui.talk import LiveTalk
 from tui.text import harmless
+from tui.widgets.hints import Hints
+from tui.widgets.textfield import TextField
 
 Entry = LiveTalk | Summary
 FALLBACK_WIDTH: Final = 64
+DELETED_BY: Final = "landfast conversations delete NUMBER"
+
+
+class TalkList(OptionList):
+    """The list itself."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("talks.open", "select")]
+
+
+class TalkInput(TextField):
+    """The field that narrows it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("talks.open", "screen.open")]
 
 
 class TalksScreen(ModalScreen[Entry | None]):
     """The list. It gives the conversation to go on with."""
 
+    HELP: ClassVar[str] = (
+        "Conversations that are open in memory, and those that you had saved. What is in memory alone is gone when "
+        "Landfast ends; what is saved stays until you delete it, and its text is then overwritten."
+    )
+    twin = "landfast conversations list   and   landfast conversations search WORDS"
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("talks.open", "open"),
         bind("talks.find", "find"),
         bind("talks.delete", "delete"),
         bind("talks.list", "list"),
         bind("talks.leave", "leave"),
+        *over_a_place(),
     ]
 
     class Listed(Message):
@@ -63,10 +83,10 @@ class TalksScreen(ModalScreen[Entry | None]):
         """A field, the list, and what there is to say."""
         with Vertical(classes="dialog wide") as box:
             box.border_title = "Conversations"
-            yield Input(placeholder="/ finds in titles and messages", compact=True)
-            yield OptionList(id="talks", compact=True)
+            yield TalkInput(placeholder="/ finds in titles and messages", compact=True)
+            yield TalkList(id="talks", compact=True)
             yield Static(self._about(), classes="about", markup=False)
-            yield Static("enter opens   / find   d delete   esc back", classes="keys", markup=False)
+        yield Hints()
 
     def on_mount(self) -> None:
         """Show what is in memory at once, and what is saved when it is read."""
@@ -112,9 +132,7 @@ class TalksScreen(ModalScreen[Entry | None]):
         else:
             mark, when, count = "○ not saved", "", len(entry.turns)
             is_open = entry is self._current
-        about = (
-            f"{count:>4} {'message ' if count == 1 else 'messages'}  {when or 'in memory':<11}  {'open' * is_open:<4}"
-        )
+        about = f"{count:>4} {'message ' if count == 1 else 'messages'}  {when:<11}  {'open' * is_open:<4}"
         room = max(10, self._room - len(mark) - len(about) - 4)
         title = Content(harmless(entry.title) or "Empty").truncate(room, ellipsis=True, pad=True)
         return Content.assemble(f"{mark}  ", (title.plain, "bold"), "  ", (about, "dim"))
@@ -172,7 +190,7 @@ class TalksScreen(ModalScreen[Entry | None]):
                 self._delete(entry)
 
         self.app.push_screen(
-            ConfirmScreen(f"Delete “{title}”{where}? It cannot be brought back.", "deletes it"), answered
+            ConfirmScreen(f"Delete “{title}”{where}? It cannot be brought back.", "deletes it", DELETED_BY), answered
         )
 
     def _delete(self, entry: Entry) -> None:

@@ -10,14 +10,21 @@ from textual.message import Message as TextualMessage
 from textual.widgets import Input, Static
 
 from tui.keymap import bind
+from tui.widgets.textfield import TextField
 from tui.widgets.transcript import Message
+
+
+class FindInput(TextField):
+    """The field to type into."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [bind("find.older", "submit")]
 
 
 class FindBar(Horizontal):
     """A line to type into. Each step goes to the next older message that holds the text."""
 
+    HELP: ClassVar[str] = "Finds the messages of this conversation that hold the text, the newest first."
     BINDINGS: ClassVar[list[BindingType]] = [
-        bind("find.older", "older"),
         bind("find.newer", "newer"),
         bind("find.leave", "leave"),
     ]
@@ -34,7 +41,7 @@ class FindBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         """A field, and how many there are."""
-        yield Input(placeholder="Find in this conversation; Enter goes on upwards", compact=True, id="find-text")
+        yield FindInput(placeholder="Find in this conversation; Enter goes on upwards", compact=True, id="find-text")
         yield Static(id="find-count", markup=False)
 
     def open(self) -> None:

@@ -16,7 +16,7 @@ COLUMNS: Final = (
     ("quant", "Quant", 10),
     ("needs", "Needs", 8),
     ("verdict", "Fit", 11),
-    ("speed", "Speed", 9),
+    ("speed", "Speed", 11),
     ("state", "State", 12),
     ("licence", "Licence", 18),
 )

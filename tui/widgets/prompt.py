@@ -20,6 +20,10 @@ HINT: Final = "Ask something.  Enter sends, Alt+Enter begins a new line."
 class Prompt(TextArea):
     """A text field of some lines: Enter sends; Alt+Enter, Shift+Enter, Ctrl+J or a final backslash begin a new line."""
 
+    HELP: ClassVar[str] = (
+        "Here you write. Enter sends; Alt+Enter, Shift+Enter, Ctrl+J or a backslash at the end begin a new line. "
+        "A text of 100 lines or more that is pasted goes along as a file."
+    )
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("chat.send", "send"),
         bind("chat.newline", "newline"),
@@ -63,6 +67,7 @@ class Prompt(TextArea):
             highlight_cursor_line=False,
             placeholder=HINT,
         )
+        self.cursor_blink = False  # each blink is a repaint, on a processor that the engine computes on
         self.has_files = False
         """Whether files go with the message, so that it may have no words."""
 

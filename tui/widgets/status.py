@@ -91,9 +91,14 @@ class Vitals:
             case _:
                 pass
 
-    def broke(self) -> None:
-        """The engine is gone."""
-        self.phase, self.detail, self.engine_bytes = "broken", "the engine stopped", 0
+    def given_up(self) -> None:
+        """The load was stopped."""
+        self.phase, self.detail, self.engine_bytes = "stopped", "no model is loaded; a message loads it", 0
+        self.first_s = self.done = None
+
+    def broke(self, what: str) -> None:
+        """There is no engine any more, or none yet."""
+        self.phase, self.detail, self.engine_bytes = "broken", what, 0
         self.first_s = self.done = None
 
     def rested(self) -> None:
@@ -108,10 +113,12 @@ class Vitals:
 
     def line(self, now_s: float, width: int) -> Content:
         """All of it in one line, with gauges as wide as there is room for; what matters least stands last."""
-        lines = (self._line(now_s, gauge) for gauge in BARS)
-        return next((line for line in lines if line.cell_length <= width), self._line(now_s, 0))
+        lines = [_joined(self._parts(now_s, gauge), GAP if gauge else "  ") for gauge in BARS]
+        parts = self._parts(now_s, 0)
+        lines += [_joined(parts[:count], "  ") for count in range(len(parts) - 1, 0, -1)]
+        return next((line for line in lines if line.cell_length <= width), lines[-1])
 
-    def _line(self, now_s: float, gauge: int) -> Content:
+    def _parts(self, now_s: float, gauge: int) -> list[Content]:
         parts = [Content.assemble((f" {GLYPHS[self.phase]} ", "bold"), self._activity(now_s))]
         if self.first_s is not None:
             parts.append(Content(f"first {self.first_s:.2f} s"))
@@ -119,7 +126,7 @@ class Vitals:
             parts.append(self._context(gauge))
         if self.engine_bytes:
             parts.append(self._memory(gauge))
-        return Content(GAP if gauge else "  ").join(parts)
+        return parts
 
     def _context(self, gauge: int) -> Content:
         shown = f"context {_gauge(self.used_tokens, self.context_tokens, gauge)}"
@@ -139,9 +146,9 @@ class Vitals:
     def _activity(self, now_s: float) -> str:
         if self.phase in {"writing", "thinking"}:
             rate = self.rate.tok_s(now_s)
-            return f"{self.phase} {rate:.0f} t/s" if rate is not None else self.phase
+            return f"{self.phase} {rate:.0f} tok/s" if rate is not None else self.phase
         if self.done is not None:
-            return f"{self.phase} {self.done.stats.decode_tok_s:.1f} t/s"
+            return f"{self.phase} {self.done.stats.decode_tok_s:.1f} tok/s"
         return self.detail or self.phase
 
     def closing(self) -> str:
@@ -149,10 +156,11 @@ class Vitals:
         if self.done is None:
             return ""
         stats, reason = self.done.stats, self.done.reason
-        figures = f"{stats.answer_tokens} tokens · {stats.decode_tok_s:.1f} t/s"
+        tokens = "1 token" if stats.answer_tokens == 1 else f"{stats.answer_tokens:,} tokens"
+        figures = f"{tokens} · {stats.decode_tok_s:.1f} tok/s"
         first = "" if self.first_s is None else f" · first after {self.first_s:.2f} s"
         remark = f" · {REMARKS[reason]}" if reason in REMARKS else ""
-        word = "■ stopped" if reason == "cancelled" else "✓"
+        word = "■ stopped ·" if reason == "cancelled" else "✓"
         return f"{word} {figures}{first}{remark}"
 
 
@@ -173,6 +181,10 @@ class StatusLine(Static):
         """Use the new width."""
         if self._shown is not None:
             self.show(*self._shown)
+
+
+def _joined(parts: list[Content], gap: str) -> Content:
+    return Content(gap).join(parts)
 
 
 def _gauge(part: int, whole: int, width: int) -> str:

@@ -66,4 +66,4 @@ class ThinkingFold(Vertical):
         mark = "▾" if self._open else "▸"
         word = "thought" if self._over else "thinking"
         tokens = f", {self._tokens:,} tokens" if self._tokens else ""
-        return f"{mark} {word}{tokens} (space {'folds' if self._open else 'shows'} it)"
+        return f"{mark} {word}{tokens} (alt+↑, then space {'folds' if self._open else 'shows'} it)"

@@ -1,6 +1,6 @@
 """The messages of a conversation. The newest answers are Markdown widgets, older ones a single picture of it each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.console import Group
@@ -20,6 +20,7 @@ from tui.widgets.thinking import ThinkingFold
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
 TAIL_LINES: Final = 200
 """The open block shows its last lines only: drawing a long one anew for every token would cost more than the model."""
@@ -34,12 +35,23 @@ def plain_parser() -> "MarkdownIt":
     """Markdown in which HTML is text: a tag that a model writes must be seen, not swallowed."""
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("gfm-like", {"html": False})
+    parser = MarkdownIt("gfm-like", {"html": False})
+    parser.core.ruler.push("lines", lambda state: keep_lines(state.tokens))
+    return parser
+
+
+def keep_lines(tokens: "Iterable[Token]") -> None:
+    """Let a new line be one. Markdown would join the lines of a poem or an address as soon as they are complete."""
+    for token in tokens:
+        for child in token.children or ():
+            if child.type == "softbreak":
+                child.type, child.tag = "hardbreak", "br"
 
 
 class Message(Vertical, can_focus=True):
     """One message that can be reached and copied."""
 
+    HELP: ClassVar[str] = "One message. What is copied is its text as it was written, not as it is drawn."
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("message.copy", "screen.copy_message"),
         bind("message.code", "screen.copy_code"),
@@ -95,7 +107,7 @@ class Question(Message):
         start = "\n".join(whole.split("\n")[:FOLDED_LINES])[:FOLDED_LETTERS]
         if not self._folded or len(whole) - len(start) < FOLDED_LETTERS // 10:
             return whole
-        return f"{start} …\n▸ {len(whole) - len(start):,} characters more (space shows them)"
+        return f"{start} …\n▸ {len(whole) - len(start):,} characters more (alt+↑, then space shows them)"
 
 
 class Answer(Message):
@@ -187,9 +199,9 @@ class Answer(Message):
 class OldAnswer(Answer):
     """An answer of before, as one picture."""
 
-    def __init__(self, turn: Turn) -> None:
-        """Show this turn."""
-        super().__init__(harmless(turn.model) or "Model")
+    def __init__(self, turn: Turn, model: str) -> None:
+        """Show this turn, as of this model."""
+        super().__init__(harmless(model) or "Model")
         self._pieces = [turn.text]
         self.source = turn.text
         self._stopped = turn.stopped
@@ -208,7 +220,7 @@ class OldAnswer(Answer):
         """All of it in one."""
         head = [Text(who, "bold dim")] if who else []
         foot = [Text("■ stopped", "dim")] if self._stopped else []
-        return Group(*head, RichMarkdown(harmless(self.source)), *foot)
+        return Group(*head, drawn(self.source), *foot)
 
 
 def _keeps_its_height(widget: Static, text: str) -> bool:
@@ -217,9 +229,16 @@ def _keeps_its_height(widget: Static, text: str) -> bool:
     return widget.display and width > 0 and Content(text).get_height({}, width) == height
 
 
+def drawn(source: str) -> RichMarkdown:
+    """Markdown as one picture."""
+    markdown = RichMarkdown(harmless(source))
+    keep_lines(markdown.parsed)
+    return markdown
+
+
 def picture(source: str) -> Static:
-    """Markdown as one widget."""
-    return Static(RichMarkdown(harmless(source)), classes="blocks")
+    """The same as a widget."""
+    return Static(drawn(source), classes="blocks")
 
 
 class Transcript(VerticalScroll, can_focus=False):
@@ -242,11 +261,15 @@ class Transcript(VerticalScroll, can_focus=False):
         """Whether somebody scrolled away from the end."""
         return self._anchor_released and self.max_scroll_y - self.scroll_y > 1
 
-    async def restore(self, turns: Sequence[Turn]) -> None:
-        """Show a conversation of before."""
+    async def restore(self, turns: Sequence[Turn], names: Mapping[str, str]) -> None:
+        """Show a conversation of before; `names` are those of the models."""
         messages: list[Message] = []
         for place, turn in enumerate(turns):
-            message = OldAnswer(turn) if turn.role == "assistant" else Question(turn.text, turn.attachments)
+            message = (
+                OldAnswer(turn, names.get(turn.model, turn.model))
+                if turn.role == "assistant"
+                else Question(turn.text, turn.attachments)
+            )
             message.place = place
             messages.append(message)
         await self.mount_all(messages)
