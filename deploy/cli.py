@@ -12,6 +12,7 @@ from deploy.cli_bundle import add_to_models, bundle_app, keys_app, size_of
 from deploy.cli_choose import catalog_app, compare, policy_app
 from deploy.cli_common import AsJson, ContextTokens, MinSpeed, Offline, OtherMachine, Yes, serve
 from deploy.cli_conversations import conversations_app
+from deploy.cli_kept import adapters_app, sessions_app
 from deploy.cli_measure import calibrate
 from deploy.cli_provision import apply, evidence
 from deploy.cli_run import DEFAULT_CONTEXT, chat, embed, run
@@ -22,7 +23,7 @@ T = TypeVar("T")
 Purpose = Literal["chat", "code", "reasoning", "vision", "tools"]
 
 ORDER: Final = (
-    *("select", "install", "run", "chat", "embed", "conversations", "models"),
+    *("select", "install", "run", "chat", "embed", "conversations", "sessions", "models", "adapters"),
     *("profile", "plan", "compare", "catalog", "policy"),
     *("apply", "evidence", "bundle", "keys", "audit", "journal"),
     *("calibrate", "doctor", "version"),
@@ -54,6 +55,8 @@ app.add_typer(keys_app, name="keys")
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(policy_app, name="policy")
 app.add_typer(conversations_app, name="conversations")
+app.add_typer(sessions_app, name="sessions", invoke_without_command=True)
+app.add_typer(adapters_app, name="adapters", invoke_without_command=True)
 app.command()(compare)
 app.command()(calibrate)
 app.command()(apply)
@@ -360,7 +363,7 @@ def main() -> int:
     """Run one command and give its exit code. Every way out is a sentence, never a traceback."""
     from deploy.edge import guarded
 
-    if len(sys.argv) == 1 and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+    if len(sys.argv) == 1 and all(one and one.isatty() for one in (sys.stdin, sys.stdout, sys.stderr)):
         from tui.app import main as open_interface
 
         return guarded(open_interface)
@@ -372,21 +375,38 @@ def _parse_and_run() -> int:
     from deploy.edge import report
 
     command = typer.main.get_command(app)
+    words = sys.argv[1:] or ["--help"]
+    _require_text(words)
     try:
-        with command.make_context("landfast", sys.argv[1:] or ["--help"]) as context:
+        with command.make_context("landfast", words) as context:
             command.invoke(context)
     except typer.Exit as left:
         return left.exit_code
     except _REFUSED_ARGUMENTS as error:
-        refused = UsageError(error.format_message(), hint="Run `landfast --help`, or `landfast COMMAND --help`.")
-        return report(failure(_command_of(error), refused))
+        return report(failure(_command_of(error), UsageError(error.format_message(), hint=_help_for(error))))
     return ExitCode.DONE
+
+
+def _require_text(words: list[str]) -> None:
+    """Raises UsageError for other bytes: they could not be asked, nor shown as the name of a file."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            hint = "Convert a text first, such as with iconv; give a file another name."
+            raise UsageError(f"{word!a} is not UTF-8 text.", hint=hint) from None
 
 
 def _command_of(error: Any) -> str:
     """The command whose arguments are refused, as results name it."""
     path = "" if error.ctx is None else error.ctx.command_path
     return path.removeprefix("landfast").strip() or "landfast"
+
+
+def _help_for(error: Any) -> str:
+    """What to look up: the help of the command whose arguments are refused."""
+    name = _command_of(error)
+    return "Run `landfast --help`." if name == "landfast" else f"Run `landfast {name} --help`."
 
 
 _REFUSED_ARGUMENTS: Final[Any] = typer.BadParameter.__mro__[2]

@@ -1,14 +1,13 @@
 """The command line of whole hosts: bring one to a wanted state, and show an auditor what it is."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, Final
 
 import typer
 
 from deploy.cli_common import AsJson, rendered_by, serve
-from deploy.results import Result
 
-T = TypeVar("T")
+_RENDER: Final = "deploy.render_provision"
 
 
 def apply(
@@ -31,15 +30,18 @@ def apply(
 
     A second run finds nothing left to change.
     """
+    from deploy.edge import Setting
     from deploy.provision.apply import ApplyData, ApplyRequest
     from deploy.provision.apply import apply as command
+    from deploy.provision.world import replaced_policy
 
     request = ApplyRequest(site=site, check=check, locked=locked, lock=lock)
 
     def renderer(render: Any) -> Callable[[ApplyData], None]:
         return lambda data: render.applied(data, diff=diff)
 
-    _serve("apply", as_json, lambda world: command(world, request), renderer, offline=check and locked)
+    setting = Setting(offline=check and locked, replaced_policy=replaced_policy(site))
+    serve("apply", as_json, lambda world: command(world, request), rendered_by(_RENDER, renderer), setting)
 
 
 def evidence(
@@ -55,23 +57,10 @@ def evidence(
 
     It can be checked without Landfast.
     """
+    from deploy.edge import Setting
     from deploy.provision.evidence import EvidenceRequest
     from deploy.provision.evidence import evidence as command
 
     request = EvidenceRequest(out=out, audit=audit)
-    _serve(
-        "evidence", as_json, lambda world: command(world, request), lambda render: render.evidence_made, offline=True
-    )
-
-
-def _serve(
-    name: str,
-    as_json: bool,  # noqa: FBT001 - passed on from an option
-    work: Callable[[Any], Result[T]],
-    renderer: Callable[[Any], Callable[[T], None]],
-    *,
-    offline: bool,
-) -> NoReturn:
-    from deploy.edge import Setting
-
-    serve(name, as_json, work, rendered_by("deploy.render_provision", renderer), Setting(offline=offline))
+    renderer = rendered_by(_RENDER, lambda render: render.evidence_made)
+    serve("evidence", as_json, lambda world: command(world, request), renderer, Setting(offline=True))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from deploy.cli_common import AsJson, ContextTokens
+from deploy.errors import UsageError
 
 if TYPE_CHECKING:
     from deploy.engine.protocol import Adapter, Sampling
@@ -58,7 +59,25 @@ Seed = Annotated[
 Stop = Annotated[list[str] | None, typer.Option("--stop", help="End the answer before this text; may be repeated.")]
 AdapterFiles = Annotated[
     list[str] | None,
-    typer.Option("--adapter", help="Lay a LoRA adapter over the model; may be repeated.", metavar="FILE[:SCALE]"),
+    typer.Option("--adapter", help="Lay a LoRA adapter over the model; may be repeated.", metavar="NAME|FILE[:SCALE]"),
+]
+Images = Annotated[
+    list[Path] | None,
+    typer.Option("--image", help="Show a PNG or JPEG image before the prompt; may be repeated.", metavar="FILE"),
+]
+ProjectorFile = Annotated[
+    Path | None,
+    typer.Option("--projector", help="Look at images with the model's projector (mmproj).", metavar="FILE"),
+]
+Keep = Annotated[
+    str | None,
+    typer.Option("--keep", help="Keep what was read and said on the disk under this name.", metavar="NAME"),
+]
+Resume = Annotated[
+    str | None,
+    typer.Option(
+        "--resume", help="Go on with what was kept under this name, without reading it again.", metavar="NAME"
+    ),
 ]
 ShowThinking = Annotated[
     bool, typer.Option("--show-thinking", help="Show on standard error what the model thinks before it answers.")
@@ -70,6 +89,7 @@ Unsealed = Annotated[
 
 
 def run(
+    line: typer.Context,
     words: Annotated[
         list[str] | None,
         typer.Argument(metavar="[MODEL] [PROMPT]", help="The prompt; before it a model, else the best installed."),
@@ -88,6 +108,10 @@ def run(
     seed: Seed = None,
     stop: Stop = None,
     adapter: AdapterFiles = None,
+    image: Images = None,
+    projector: ProjectorFile = None,
+    keep: Keep = None,
+    resume: Resume = None,
     show_thinking: ShowThinking = False,
     context: ContextTokens = DEFAULT_CONTEXT,
     yes: Yes = False,
@@ -101,6 +125,7 @@ def run(
     """
     from deploy import edge_ask
 
+    _require_beginning(line, resume)
     options = edge_ask.Asking(
         system=system,
         max_tokens=max_tokens,
@@ -109,6 +134,10 @@ def run(
         stop=tuple(stop or ()),
         schema=schema,
         adapters=_adapters(adapter),
+        images=tuple(file.expanduser() for file in image or ()),
+        projector=None if projector is None else projector.expanduser(),
+        keep=keep,
+        resume=resume,
         show_thinking=show_thinking,
         unsealed=unsealed,
     )
@@ -116,6 +145,7 @@ def run(
 
 
 def chat(
+    line: typer.Context,
     model: Annotated[
         str | None, typer.Argument(metavar="[MODEL]", help="The model; else the best installed one.")
     ] = None,
@@ -130,6 +160,8 @@ def chat(
     seed: Seed = None,
     stop: Stop = None,
     adapter: AdapterFiles = None,
+    keep: Keep = None,
+    resume: Resume = None,
     show_thinking: ShowThinking = False,
     context: ContextTokens = DEFAULT_CONTEXT,
     yes: Yes = False,
@@ -138,11 +170,12 @@ def chat(
 ) -> None:
     """Chat line by line, in plain text.
 
-    Nothing is kept when it ends.
+    Nothing is kept when it ends, unless --keep names what to keep.
     """
     from deploy import edge_chat
     from deploy.edge_ask import Asking
 
+    _require_beginning(line, resume)
     options = Asking(
         system=system,
         max_tokens=max_tokens,
@@ -150,6 +183,8 @@ def chat(
         workload=_workload(context),
         stop=tuple(stop or ()),
         adapters=_adapters(adapter),
+        keep=keep,
+        resume=resume,
         show_thinking=show_thinking,
         unsealed=unsealed,
     )
@@ -175,6 +210,16 @@ def embed(
     from deploy import edge_ask
 
     raise typer.Exit(edge_ask.embed(texts or [], model, _workload(context), yes=yes, as_json=as_json))
+
+
+def _require_beginning(line: typer.Context, resume: str | None) -> None:
+    """Raises UsageError for what was decided when a session began."""
+    for name in ("system", "context"):
+        source = line.get_parameter_source(name)
+        if resume is not None and source is not None and source.name != "DEFAULT":
+            raise UsageError(
+                f"--{name} cannot be changed in a session that goes on.", hint=f"Leave --{name} out, or --resume."
+            )
 
 
 def _workload(context_tokens: int) -> "Workload":

@@ -187,7 +187,10 @@ class Conversations:
                 with store:
                     yield store
         except sqlite3.OperationalError as error:
-            raise NotWritable(f"The conversations in {self.file} cannot be opened: {error}.") from error
+            raise NotWritable(
+                f"The conversations in {self.file} cannot be opened: {error}.",
+                hint="Check that this user may read and write it, and that its disk is not full.",
+            ) from error
         except sqlite3.DatabaseError as error:
             raise IntegrityError(
                 f"The conversations in {self.file} are damaged: {error}.",

@@ -1,23 +1,26 @@
 """What happens around a command at the command line: streams, questions, errors, the end of the process."""
 
+import errno
 import os
 import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import msgspec
 
 from deploy.commands.context import Context, real_context
-from deploy.errors import Interrupted, LandfastError, PipeClosed, UsageError
+from deploy.errors import Interrupted, LandfastError, NotEnoughSpace, NotFound, NotWritable, PipeClosed, UsageError
 from deploy.results import SIMULATED, Result, failure, simulation_warning
-from deploy.terminal import Reporter, say, say_messages, say_problem
+from deploy.terminal import Reporter, open_streams, say, say_messages, say_problem, write_bytes
 
 if TYPE_CHECKING:
     from deploy.fit.fit import Workload
 
 T = TypeVar("T")
+FULL: Final = frozenset({errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +31,16 @@ class Setting:
     unsealed: bool = False
     machine: str | None = None
     """Work as if on this machine of the library or of a file, and say so loudly."""
+    replaced_policy: Path | None = None
+    """A policy file that the command replaces, and that is not asked."""
 
 
 def guarded(work: Callable[[], int]) -> int:
     """Do the work of a process, and turn whatever ends it into a sentence and an exit code."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    open_streams()
+    for ending in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP, and nohup has it ignored
+        if (number := getattr(signal, ending, None)) and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     try:
         code = work()
         sys.stdout.flush()
@@ -42,8 +50,10 @@ def guarded(work: Callable[[], int]) -> int:
         return report(failure("landfast", Interrupted("Stopped.")))
     except BrokenPipeError:
         return _without_reader()
+    except OSError as error:
+        return _without_room(error) if error.errno in FULL else report(failure("landfast", _told(error)))
     except Exception as error:  # noqa: BLE001 - the last door: a traceback shown to a user is a defect
-        return report(failure("landfast", _internal(error)))
+        return report(failure("landfast", _told(error)))
     return code
 
 
@@ -67,7 +77,9 @@ def serve(
 
 
 def _in_setting(work: Callable[[Context], Result[T]], report: Reporter, setting: Setting) -> Result[T]:
-    world = real_context(report, offline=setting.offline, unsealed=setting.unsealed)
+    world = real_context(
+        report, offline=setting.offline, unsealed=setting.unsealed, replaced_policy=setting.replaced_policy
+    )
     if setting.machine is None:
         return work(world)
     from deploy.commands.machines import as_if_on
@@ -103,8 +115,7 @@ def _emit(result: Result[Any], renderer: Callable[[Any], Callable[[Any], None]] 
 
 def print_json(result: Result[Any]) -> None:
     """One envelope on standard output."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(result), indent=2).decode() + "\n")
-    sys.stdout.flush()
+    write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
 
 
 def confirm(question: str, *, interactive: bool = True) -> None:
@@ -146,7 +157,11 @@ def report(result: Result[Any]) -> int:
     return result.exit_code
 
 
-def _internal(error: Exception) -> LandfastError:
+def _told(error: Exception) -> LandfastError:
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # what Path.expanduser says
+        return NotFound("A path begins with the ~ of a user who is not known here.", hint="Give the whole path.")
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # what tempfile says
+        return NotWritable("No folder for temporary files can be written.", hint="Set TMPDIR to one that can.")
     if os.environ.get("LANDFAST_DEBUG"):
         raise error
     return LandfastError(
@@ -159,6 +174,15 @@ def _without_reader() -> int:
     """End quietly when the reader of our output has gone, as `head` does."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return int(PipeClosed.exit_code)
+
+
+def _without_room(error: OSError) -> int:
+    """End with a sentence where the disk under our output is full: on standard error, whatever was asked for."""
+    _without_reader()
+    where = error.filename or "The output"
+    full = NotEnoughSpace(f"{where} cannot be written: {error.strerror}.", hint="Free some space, or use another disk.")
+    say_problem(failure("landfast", full).errors[0])
+    return int(full.exit_code)
 
 
 def _interrupt(_number: int, _frame: object) -> NoReturn:

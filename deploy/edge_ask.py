@@ -43,6 +43,10 @@ class Asking:
     stop: tuple[str, ...] = ()
     schema: "Path | None" = None
     adapters: tuple[Adapter, ...] = ()
+    images: "tuple[Path, ...]" = ()
+    projector: "Path | None" = None
+    keep: str | None = None
+    resume: str | None = None
     show_thinking: bool = False
     unsealed: bool = False
 
@@ -56,7 +60,8 @@ def run(words: list[str], options: Asking, *, yes: bool, as_json: bool) -> int:
     wrote = Writer(quiet=as_json, show_thinking=options.show_thinking)
 
     def work(world: Context) -> Result[RunData]:
-        ensure_installed(world, model, options.workload, yes=yes)
+        if options.resume is None:
+            ensure_installed(world, model, options.workload, yes=yes)
         try:
             return command(world, _request(model, prompt, options), lambda event: wrote(event, world))
         finally:
@@ -98,6 +103,10 @@ def _request(model: str | None, prompt: str, options: Asking) -> "RunRequest":
         stop=options.stop,
         schema=options.schema,
         adapters=options.adapters,
+        images=options.images,
+        projector=options.projector,
+        keep=options.keep,
+        resume=options.resume,
     )
 
 

@@ -2,11 +2,12 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from deploy.commands import sessions
 from deploy.commands.context import Context
 from deploy.edge import Setting, serve
 from deploy.edge_ask import Asking, Writer, ensure_installed
@@ -17,6 +18,7 @@ from deploy.terminal import Reporter, cut_short, say, say_problem
 
 if TYPE_CHECKING:
     from deploy.commands.chat import Conversation, Overflow
+    from deploy.commands.session import Opened
     from deploy.engine.client import Session
 
 QUOTED_CHARACTERS: Final = 40
@@ -30,13 +32,16 @@ class ChatData(msgspec.Struct, frozen=True, kw_only=True):
     stats: tuple[Stats, ...]
     """One for each answer."""
     seal: SealReport
+    resumed: sessions.Resumed | None = None
+    kept: sessions.Kept | None = None
 
 
 def chat(model: str | None, options: Asking, *, yes: bool, as_json: bool) -> int:
     """Converse until the input ends."""
 
     def work(world: Context) -> Result[ChatData]:
-        ensure_installed(world, model, options.workload, yes=yes)
+        if options.resume is None:
+            ensure_installed(world, model, options.workload, yes=yes)
         return _converse(world, model, options, quiet=as_json)
 
     return serve("chat", work, None if as_json else lambda _: lambda _data: None, Setting(unsealed=options.unsealed))
@@ -57,25 +62,21 @@ class _Talk:
 
 
 def _converse(world: Context, model: str | None, options: Asking, *, quiet: bool) -> Result[ChatData]:
-    from deploy.commands.chat import Conversation
-    from deploy.commands.session import Opened, open_model
+    sessions.require_keepable(world, options.keep, options.resume)
+    with sessions.resuming(world, options.resume) as kept:
 
-    def opening() -> "Opened":
-        return open_model(world, model, options.workload, options.adapters)
+        def opening() -> "Opened":
+            return sessions.open_like(world, kept, model, options.workload, options.adapters)
 
-    opened = opening()
+        opened = opening()
+        resumed = sessions.take_over(world, opened, kept)
+        before = () if kept is None else kept.header.messages
     if isinstance(world.report, Reporter):
         world.report.clear()
-    conversation = Conversation(
-        opened.session,
-        system=options.system,
-        sampling=options.sampling,
-        max_tokens=options.max_tokens,
-        stop=options.stop,
-    )
-    talk = _Talk(world, conversation, lambda: opening().session, quiet, options.show_thinking)
-    for sentence in opened.warnings:
+    talk = _Talk(world, _conversation(opened, options, before), lambda: opening().session, quiet, options.show_thinking)
+    for sentence in (*opened.warnings, *(note.text for note in sessions.notes_of(resumed, None))):
         say(f"Warning: {sentence}")
+    written: sessions.Kept | None = None
     try:
         if not quiet:
             say(
@@ -83,20 +84,63 @@ def _converse(world: Context, model: str | None, options: Asking, *, quiet: bool
                 "Type a message; /new begins a new conversation, /bye or Ctrl-D ends the chat."
             )
         _turns(talk)
+        written = _keep(talk, opened, options.keep)
     finally:
-        conversation.session.close()
+        talk.conversation.session.close()
+    return _result(talk, opened.plan.id, (resumed, written))
+
+
+def _conversation(opened: "Opened", options: Asking, before: tuple[ChatMessage, ...]) -> "Conversation":
+    from deploy.commands.chat import Conversation
+
+    conversation = Conversation(
+        opened.session,
+        system=options.system,
+        sampling=options.sampling,
+        max_tokens=options.max_tokens,
+        stop=options.stop,
+    )
+    if before:
+        conversation.go_on_from(before)
+    return conversation
+
+
+def _keep(talk: _Talk, opened: "Opened", name: str | None) -> sessions.Kept | None:
+    """Keep what was said where that was asked for, and there is something."""
+    if name is None:
+        return None
+    if not talk.conversation.turns:
+        talk.notes.append(warning("Nothing was said, so nothing is kept."))
+        if not talk.quiet:
+            say(f"Warning: {talk.notes[-1].text}")
+        return None
+    now = replace(opened, session=talk.conversation.session)
+    written, problem = sessions.try_keep(talk.world, now, name, talk.conversation.said)
+    if problem is not None:
+        talk.failures.append(Problem(problem.code, problem.message, problem.hint))
+        if not talk.quiet:
+            say_problem(talk.failures[-1])
+    return written
+
+
+def _result(talk: _Talk, model: str, moved: tuple[sessions.Resumed | None, sessions.Kept | None]) -> Result[ChatData]:
+    resumed, kept = moved
+    conversation = talk.conversation
     data = ChatData(
-        model=opened.plan.id,
+        model=model,
         turns=conversation.turns,
         stats=tuple(talk.stats),
         seal=conversation.session.ready.seal,
+        resumed=resumed,
+        kept=kept,
     )
     return Result(
         command="chat",
         status="partial" if talk.failures else "success",
+        changed=kept is not None,
         data=data,
-        messages=tuple(talk.notes) if quiet else (),
-        errors=tuple(talk.failures) if quiet else (),  # else all was told when it happened
+        messages=(*talk.notes, *sessions.notes_of(resumed, kept)) if talk.quiet else sessions.notes_of(None, kept),
+        errors=tuple(talk.failures) if talk.quiet else (),  # else all was told when it happened
         exit_code=EngineFailed.exit_code if talk.failures else ExitCode.DONE,
     )
 

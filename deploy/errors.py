@@ -18,8 +18,12 @@ LandfastError              message, hint, stable code, exit code
 └── PipeClosed             the reader of our output went away
 """
 
+import errno
 from enum import IntEnum
-from typing import ClassVar, Self
+from pathlib import Path
+from typing import ClassVar, Final, Self
+
+_FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 
 
 class ExitCode(IntEnum):
@@ -170,3 +174,21 @@ class PipeClosed(LandfastError):
 
     code = "pipe-closed"
     exit_code = ExitCode.PIPE_CLOSED
+
+
+def explain(error: OSError, place: Path) -> LandfastError:
+    """The error that says what the system's error number means for the user."""
+    if error.errno in _FULL:
+        return NotEnoughSpace(
+            f"The disk that holds {place} is full, or your share of it is.",
+            hint="Free some space, or set LANDFAST_HOME to a folder on a larger disk, and run the command again.",
+        )
+    if error.errno == errno.EFBIG:
+        return NotEnoughSpace(
+            f"The file system that holds {place} does not take a file of this size.",
+            hint="Set LANDFAST_HOME to a folder on another disk.",
+        )
+    return NotWritable(
+        f"Landfast cannot use {place}: {error.strerror or error}.",
+        hint="Give this user write access to it, or set LANDFAST_HOME to a folder that can be written.",
+    )

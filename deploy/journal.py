@@ -6,16 +6,18 @@ One JSON line an event, each with the hash of the line before it, so that a chan
 
 import base64
 import datetime as dt
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 from filelock import FileLock
 
-from deploy.errors import IntegrityError, NotWritable
+from deploy.errors import IntegrityError, NotEnoughSpace, NotWritable, explain
 from deploy.keys import public_key, signing_key
 from deploy.paths import Paths
 
@@ -31,8 +33,9 @@ NOTE_BYTES: Final = 128
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What happened. Fields that do not belong to a kind are left out."""
 
-    kind: Literal["load", "answer", "audit", "apply", "begin", "checkpoint", "repair"]
-    """"begin" is the first line of a journal that follows an ended one, whose last line's hash it holds."""
+    kind: Literal["load", "answer", "keep", "resume", "audit", "apply", "begin", "checkpoint", "repair"]
+    """"keep" and "resume" are of a session on the disk. "begin" is the first line of a journal that follows an ended
+    one, whose last line's hash it holds."""
     model: str = ""
     sha256: tuple[str, ...] = ()
     """Of the model's files in order; empty for a file that was never hashed."""
@@ -82,6 +85,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     head: str
     """SHA-256 of the last line: noted elsewhere, it proves later that nothing was taken away."""
     problem: str = ""
+    ended: int = 0
+    """Journals that came before this one and are still here: each was followed too."""
+    ended_lines: int = 0
 
 
 _encoder: Final = msgspec.json.Encoder()
@@ -102,7 +108,7 @@ class Journal:
         try:
             self._paths.journal.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
-            raise NotWritable(f"{self._paths.journal} cannot be made: {error.strerror}.") from error
+            raise explain(error, self._paths.journal) from error
         with self._locked():
             self._append(event)
 
@@ -117,7 +123,7 @@ class Journal:
                 old = _repaired_end(descriptor)
             finally:
                 os.close(descriptor)
-            ended = self._paths.journal / "ended" / f"journal-{first:%Y%m%d}-{last:%Y%m%d}-{old.head[:16]}.jsonl"
+            ended = self._ended() / f"journal-{first:%Y%m%d}-{last:%Y%m%d}-{old.head[:16]}.jsonl"
             ended.parent.mkdir(mode=0o700, exist_ok=True)
             fresh = self._file.with_suffix(".new")
             fresh.unlink(missing_ok=True)
@@ -135,19 +141,20 @@ class Journal:
 
     def raw_lines(self) -> Iterator[bytes]:
         """All whole lines as they stand. Raises NotWritable when the file cannot be read."""
-        try:
-            with self._file.open("rb") as file:
-                yield from file
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise NotWritable(f"The journal {self._file} cannot be read: {error.strerror}.") from error
+        return _lines_of(self._file)
 
     def verify(self, noted: Note | None = None) -> Verdict:
-        """Follow the chain from the first line; `noted` is a length and a hash that were kept elsewhere."""
+        """Follow the chain from the first line, and those of ended journals that are still here.
+
+        `noted` is a length and a hash that were kept elsewhere. Where this user may not write, as on a read-only
+        copy, nobody is kept from writing meanwhile.
+        """
         if not self._paths.journal.exists():
             return _Chain(self._paths).verdict("")
-        with self._locked():
+        try:
+            with self._locked():
+                return self._verify(noted)
+        except (NotWritable, NotEnoughSpace):
             return self._verify(noted)
 
     def _verify(self, noted: Note | None) -> Verdict:
@@ -156,7 +163,18 @@ class Journal:
         problem = problem or chain.against(self._read_note(), "noted beside it", slack=1)
         if noted is not None and not problem:
             problem = chain.against(noted, "given", slack=None)
-        return chain.verdict(problem)
+        ended = {file: _Chain(self._paths) for file in self._ended_files()}
+        problem = problem or next((found for file in ended if (found := _problem_of_ended(file, ended[file]))), "")
+        verdict = chain.verdict(problem or _unnamed(chain, ended))
+        return msgspec.structs.replace(verdict, ended=len(ended), ended_lines=sum(one.count for one in ended.values()))
+
+    def _ended_files(self) -> tuple[Path, ...]:
+        """Without one that a crash left as a second name of the journal that still goes on."""
+        files = sorted(self._ended().glob("*.jsonl"))
+        return tuple(file for file in files if not (self._file.exists() and file.samefile(self._file)))
+
+    def _ended(self) -> Path:
+        return self._paths.journal / "ended"
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -164,7 +182,7 @@ class Journal:
             with FileLock(self._paths.journal / "lock"):
                 yield
         except OSError as error:
-            raise NotWritable(f"The journal {self._file} cannot be opened: {error.strerror}.") from error
+            raise explain(error, self._file) from error
 
     def _append(self, event: Event) -> None:
         descriptor = os.open(self._file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
@@ -211,7 +229,8 @@ class _End:
         uid = os.getuid() if hasattr(os, "getuid") else 0
         line = Line(n=self.count, time=_now(), previous=self.head, uid=uid, user=_user(uid), event=event)
         raw = _encoder.encode(line)
-        os.write(descriptor, raw + b"\n")
+        if os.write(descriptor, raw + b"\n") <= len(raw):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # the next event repairs the line
         self.count += 1
         self.head = _sha256(raw)
 
@@ -224,6 +243,8 @@ class _Chain:
         self._heads: list[str] = []
         self.checkpoints = 0
         self.signed = 0
+        self.after = ""
+        """SHA-256 of the last line of the journal before, as the first line of this one says."""
 
     @property
     def count(self) -> int:
@@ -254,6 +275,8 @@ class _Chain:
             return f"{where.capitalize()} is not a line of a journal."
         if line.n != self.count or line.previous != self.head:
             return f"The chain breaks at {where}: something before it was changed, taken away or put in."
+        if line.n == 0 and line.event.kind == "begin":
+            self.after = line.event.sha256[0]
         problem = self._check_signature(line, where)
         self._heads.append(_sha256(raw[:-1]))
         return problem
@@ -292,6 +315,37 @@ class _Chain:
         except (InvalidSignature, ValueError):
             return False
         return True
+
+
+def _lines_of(file: Path) -> Iterator[bytes]:
+    try:
+        with file.open("rb") as lines:
+            yield from lines
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise NotWritable(
+            f"The journal {file} cannot be read: {error.strerror}.", hint="Look at it as the user whose journal it is."
+        ) from error
+
+
+def _problem_of_ended(file: Path, chain: _Chain) -> str:
+    """Follow an ended journal. Its name, or after a crash one of its names, holds the start of its last line's hash."""
+    problem = next((found for line in _lines_of(file) if (found := chain.follow(line))), "")
+    names = (one.stem for one in file.parent.glob("*.jsonl") if one.samefile(file))
+    if not problem and not any(name.endswith(chain.head[:16]) for name in names):
+        problem = "Its last line is not the one that it is named after."
+    return f"{file.name}: {problem}" if problem else ""
+
+
+def _unnamed(chain: _Chain, ended: dict[Path, _Chain]) -> str:
+    """A sentence where an ended journal is not the one that a later one goes on from."""
+    by_head = {one.head: (file, one) for file, one in ended.items()}
+    while chain.after in by_head:
+        _, chain = by_head.pop(chain.after)
+    for file, _ in by_head.values():
+        return f"{file.name}: no later journal goes on from its last line."
+    return ""
 
 
 def _repaired_end(descriptor: int) -> _End:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from deploy.errors import IntegrityError, NotFound, NotWritable
+from deploy.errors import IntegrityError, NotFound, explain
 from deploy.paths import Paths
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PRIVATE_NAME: Final = "signing.pem"
 PUBLIC_NAME: Final = "signing.pub"
+SECRET_NAME: Final = "sessions.key"  # noqa: S105 - the name of a file
+SECRET_BYTES: Final = 32
 
 
 class Signature(msgspec.Struct, frozen=True):
@@ -46,7 +48,7 @@ def signing_key(paths: Paths) -> "Ed25519PrivateKey":
             _make(path)
         key = load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
-        raise NotWritable(f"The key {path} cannot be made or read: {error.strerror}.") from error
+        raise explain(error, path) from error
     except (ValueError, TypeError) as error:
         raise _spoilt(path) from error
     if not isinstance(key, Ed25519PrivateKey):
@@ -74,11 +76,28 @@ def load_public_key(path: Path) -> "Ed25519PublicKey":
     try:
         key = load_pem_public_key(path.read_bytes())
     except OSError as error:
-        raise NotFound(f"{path} cannot be read: {error.strerror}.") from error
+        raise NotFound(f"{path} cannot be read: {error.strerror}.", hint="Check the path.") from error
     except ValueError:
         key = None
     if not isinstance(key, Ed25519PublicKey):
-        raise IntegrityError(f"{path} holds no Ed25519 public key.")
+        raise IntegrityError(f"{path} holds no Ed25519 public key.", hint="Use one that `landfast keys export` wrote.")
+    return key
+
+
+def secret_key(paths: Paths) -> bytes:
+    """The secret by which this user's kept sessions are known, made at the first use.
+
+    Raises NotWritable, and IntegrityError for a spoilt one.
+    """
+    path = paths.keys / SECRET_NAME
+    try:
+        if not path.exists():
+            _place_private(path, secrets.token_bytes(SECRET_BYTES))
+        key = path.read_bytes()
+    except OSError as error:
+        raise explain(error, path) from error
+    if len(key) != SECRET_BYTES:
+        raise IntegrityError(f"{path} holds no key of {SECRET_BYTES} bytes.", hint="Put back a copy, or move it away.")
     return key
 
 
@@ -122,22 +141,28 @@ def _signed_bytes(payload_type: str, payload: bytes) -> bytes:
 
 
 def _make(path: Path) -> None:
-    """Write a new key under a name of its own, then link it: of two processes at once, one makes it."""
+    """Make a new key; of two processes at once, one makes it."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
     key = Ed25519PrivateKey.generate()
+    if _place_private(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())):
+        (path.parent / PUBLIC_NAME).write_bytes(public_key_pem(key.public_key()))
+
+
+def _place_private(path: Path, contents: bytes) -> bool:
+    """Put a whole file in place that its owner alone can read, unless another process was faster."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.parent.chmod(0o700)
     staged = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    _write_private(staged, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     try:
+        _write_private(staged, contents)
         path.hardlink_to(staged)
     except FileExistsError:
-        return
+        return False
     finally:
-        staged.unlink()
-    (path.parent / PUBLIC_NAME).write_bytes(public_key_pem(key.public_key()))
+        staged.unlink(missing_ok=True)
+    return True
 
 
 def _write_private(path: Path, contents: bytes) -> None:

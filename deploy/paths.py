@@ -50,6 +50,16 @@ class Paths:
         return self.data / "conversations" / "conversations.db"
 
     @property
+    def adapters(self) -> Path:
+        """The store of adapters, beside that of the models."""
+        return self.data / "adapters"
+
+    @property
+    def sessions(self) -> Path:
+        """Sessions that the user asked to keep; not there before the first of them."""
+        return self.state / "sessions"
+
+    @property
     def journal(self) -> Path:
         """The record of what ran."""
         return self.state / "journal"
@@ -71,15 +81,25 @@ def resolve(environment: Mapping[str, str]) -> Paths:
                 f"LANDFAST_HOME is the relative path {home!r}.", hint="Set it to an absolute path, or unset it."
             )
         return Paths(data=root / "data", state=root / "state", config=root / "config")
+    data, state, config = _of_user()
+    return Paths(data=data, state=state, config=config, host=None if os.name == "nt" else system_paths(environment))
+
+
+def _of_user() -> tuple[Path, Path, Path]:
+    """The platform's folders for data, state and settings. Raises UsageError for a user without a home."""
     from platformdirs import PlatformDirs
 
-    places = PlatformDirs("landfast", appauthor=False)
-    return Paths(
-        data=Path(places.user_data_dir),
-        state=Path(places.user_state_dir),
-        config=Path(places.user_config_dir),
-        host=None if os.name == "nt" else system_paths(environment),
-    )
+    try:
+        places = PlatformDirs("landfast", appauthor=False)
+        found = Path(places.user_data_dir), Path(places.user_state_dir), Path(places.user_config_dir)
+    except RuntimeError:  # HOME is not set, and no account of this user names one
+        found = (Path(), Path(), Path())
+    if not all(path.is_absolute() for path in found):
+        raise UsageError(
+            "This user has no home directory to keep models in.",
+            hint="Set LANDFAST_HOME to a folder of this user's, or set HOME.",
+        )
+    return found
 
 
 def system_paths(environment: Mapping[str, str]) -> Paths:

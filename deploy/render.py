@@ -1,6 +1,5 @@
 """Results as text for people. Nothing is computed here that a result does not hold."""
 
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -20,7 +19,7 @@ from deploy.fit.memory import MemoryPlan
 from deploy.fit.rank import Ranked
 from deploy.journal import Verdict
 from deploy.store.records import Acceptance, Promise
-from deploy.terminal import cut_short, out
+from deploy.terminal import cut_short, out, write_bytes
 from profiles.machine import NOT_ASKED, Accelerator, Disk, Fact, Machine, Unknown
 
 if TYPE_CHECKING:
@@ -210,10 +209,11 @@ def verify(data: VerifyData) -> None:
     """One line a file."""
     if not data.models:
         out().print("No model is installed: nothing to verify.")
-    for model in data.models:
-        for file in model.files:
+    checked = (*((one.id, one.files) for one in data.models), *((one.id, one.files) for one in data.adapters))
+    for name, files in checked:
+        for file in files:
             mark = "✓" if file.verdict == "ok" else "✗"
-            _line(f"{mark} {model.id}: {file.sentence}")
+            _line(f"{mark} {name}: {file.sentence}")
 
 
 def remove(data: RemoveData) -> None:
@@ -239,14 +239,15 @@ def journal_verify(data: Verdict) -> None:
     """Whether the chain holds, and what to note for the next time."""
     _line(f"{'✓' if data.whole else '✗'} {data.lines} lines, {data.checkpoints} signed checkpoints.", style="bold")
     _line(f"  {data.after_checkpoint} lines stand after the last checkpoint and are not signed yet.")
+    if data.ended:
+        _line(f"  {data.ended} ended journals with {data.ended_lines} lines were followed too.")
     if data.whole and data.lines:
         _line(f"  Note this elsewhere, to find later whether lines were taken away: {data.lines}:{data.head}")
 
 
 def journal_export(data: ExportData) -> None:
     """Plain JSON lines, however wide."""
-    for line in data.lines:
-        sys.stdout.write(bytes(line).decode() + "\n")
+    write_bytes(b"".join(bytes(line) + b"\n" for line in data.lines))
 
 
 def doctor(data: DoctorData) -> None:
@@ -308,7 +309,9 @@ def _chosen(choice: Ranked) -> None:
     _memory(found.memory)
     speed = found.speed.decode_tok_s
     _line(f"\n  speed {_rate(speed)}: {speed.source}")
-    _line(f"  quality ~ {_plain(found.quality)} points: {found.quality.source}")
+    points = "unknown" if found.quality.known is None else f"~ {found.quality.known} points"
+    why = found.quality.value.reason if isinstance(found.quality.value, Unknown) else found.quality.source
+    _line(f"  quality {points}: {why}")
 
 
 def _memory(memory: MemoryPlan) -> None:

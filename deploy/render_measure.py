@@ -20,7 +20,7 @@ def calibration(data: CalibrateData) -> None:
     for name in ("Weights", *(f"{rates.threads} threads, GB/s" for rates in found.rates), "reading, G operations/s"):
         table.add_column(name, overflow="fold", justify="left" if name == "Weights" else "right")
     most = found.rates[-1]
-    for hold, label in (("plain", ""), ("repacked", " rearranged"), ("experts", " experts")):
+    for hold, label in (("plain", ""), ("repacked", " repacked"), ("experts", " experts")):
         for kind in getattr(most, hold).bytes_s:
             row = [f"{_of(rates, hold, 'bytes_s', kind) / 1e9:.1f}" for rates in found.rates]
             table.add_row(f"{kind}{label}", *row, f"{_of(most, hold, 'operations_s', kind) / 1e9:.0f}")

@@ -1,5 +1,8 @@
 """The two streams: data goes to standard output, talk goes to standard error. Progress is talk."""
 
+import codecs
+import io
+import os
 import sys
 import time
 from types import TracebackType
@@ -15,6 +18,40 @@ if TYPE_CHECKING:
 
 PLAIN_STEP_S: Final = 5.0
 """Without a terminal a long step says so, so often."""
+PLAINER: Final = {"✓": "+", "✗": "x", "→": ">", "·": "-", "…": "...", "│": "|", "─": "-", "≥": ">"}
+"""What stands for a mark where the character set of the terminal or of the file has none; for others a "?"."""
+
+
+def open_streams() -> None:
+    """Make the three streams fit to be used, whoever started this process with whatever.
+
+    A closed one becomes the null device, or else the next file to be opened would get its number. A character set
+    that lacks a mark gets a plainer one.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - kept to the end
+    codecs.register_error("landfast.plainer", _plainer)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and (stream.errors != "surrogateescape" or stream.encoding != "utf-8"):
+            stream.reconfigure(errors="landfast.plainer")
+
+
+def _plainer(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(PLAINER.get(mark, "?") for mark in error.object[error.start : error.end]), error.end
+
+
+def write_bytes(data: bytes) -> None:
+    """Data for programs: as it is, whatever the character set of the terminal."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.flush()
 
 
 def say(text: str) -> None:
@@ -112,7 +149,8 @@ class Reporter:
 
 
 def _amount(progress: Progress) -> str:
-    return f", {progress.total_bytes / 1e6:,.0f} MB" if progress.total_bytes else ""
+    megabytes = round((progress.total_bytes or 0) / 1e6)
+    return f", {megabytes:,} MB" if megabytes else ""
 
 
 def _share(progress: Progress) -> str:

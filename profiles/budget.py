@@ -115,7 +115,7 @@ def host_pool(machine: Machine) -> Pool:
     totals = [c.total for c in ceilings if c.total.known is not None]
     total = min(totals, key=lambda fact: fact.known or 0, default=machine.memory.total_bytes)
     left = [max(0, c.available.known - c.reserve_bytes) for c in ceilings if c.available.known is not None]
-    reserve_reason = "Kept for the system and other programs: 10 % of the memory in force, 128 MiB to 2 GiB."
+    reserve_reason = "Kept for the system and other programs: 10 % of the memory in force, 0.13 to 2.1 GB."
     pool = _pool(None, total, tightest, min(left, default=0), reserve_reason)
     return msgspec.structs.replace(
         pool, bandwidth_bytes_s=machine.memory.bandwidth_bytes_s, compute_flops=machine.cpu.compute_flops
@@ -210,7 +210,7 @@ def _accelerator_pool(device: Accelerator, index: int) -> Pool:
     reserve = max(share, ACCELERATOR_RESERVE_LEAST_BYTES)
     left = max(0, (device.free_bytes.known or 0) - reserve)
     ceiling = _Ceiling(device.name, device.total_bytes, device.free_bytes)
-    reason = "Kept for the driver and other programs: 5 % of the device's memory, at least 256 MiB."
+    reason = "Kept for the driver and other programs: 5 % of the device's memory, at least 0.27 GB."
     return _with_rates(_pool(index, device.total_bytes, ceiling, left, reason), device)
 
 

@@ -5,6 +5,7 @@ Whatever a probe learns comes through here. So a machine can be recorded at this
 
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -109,6 +110,9 @@ class LiveWorld:
         except subprocess.TimeoutExpired:
             raise CommandHung(f"{arguments[0]} did not answer within {self._time_limit_s:g} s") from None
         except OSError as error:
+            if shutil.which(arguments[0], path=_plain_environment()["PATH"]) is None:
+                # A folder of the path that may not be entered is told as if the program were there and shut.
+                raise CommandMissing(f"{arguments[0]} is not installed") from None
             raise CommandFailed(f"{arguments[0]} cannot be run: {error.strerror}") from error
         return CommandResult(done.stdout, done.returncode, done.stderr)
 

@@ -8,15 +8,15 @@ read the difference (git diff tests/deploy/goldens) before it is kept.
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from deploy.catalog import loader
 from deploy.catalog.model import Artifact, Model
-from deploy.fit.fit import PoolUse, Workload, gigabytes
-from deploy.fit.rank import Ranked, Ranking, rank
-from deploy.fit.suit import PURPOSES
+from deploy.fit.fit import Fit, Placed, PoolUse, Workload, gigabytes, judged, place
+from deploy.fit.rank import Ranked, Ranking, rank_fitted
+from deploy.fit.suit import PURPOSES, Purpose
 from profiles.budget import Budget, budget
 from profiles.simulated import list_machines, load_machine
 
@@ -27,11 +27,35 @@ SHOWN: Final = 5
 def golden(name: str) -> str:
     """The text of one machine."""
     found = budget(load_machine(name))
+    return text_of(name, found, rankings(found))
+
+
+def rankings(found: Budget) -> dict[Purpose, Ranking]:
+    """The order for every use. Where a model is placed does not depend on the use, and is found once."""
+    catalog = loader.load()
+    places: dict[tuple[str, str], Placed] = {}
+
+    def placed(model: Model, artifact: Artifact) -> Placed:
+        name = (model.id, artifact.quant)
+        if name not in places:
+            places[name] = place(model, artifact, found, Workload())
+        return places[name]
+
+    def ranking(workload: Workload) -> Ranking:
+        def fitted(model: Model, artifact: Artifact) -> Fit:
+            return judged(model, artifact, placed(model, artifact), workload)
+
+        return rank_fitted(catalog, fitted, workload, _everywhere)
+
+    return {purpose: ranking(Workload(purpose=purpose)) for purpose in PURPOSES}
+
+
+def text_of(name: str, found: Budget, by_use: Mapping[Purpose, Ranking]) -> str:
+    """What is chosen, as people read it."""
     lines = [f"{name}: {_pools(found)}; {found.threads} threads"]
-    for purpose in PURPOSES:
-        ranking = rank(loader.load(), found, Workload(purpose=purpose), _everywhere)
+    for purpose, ranking in by_use.items():
         lines += ["", f"{purpose}: {len(ranking.ranked)} of {len(ranking.ranked) + len(ranking.refused)} will do"]
-        lines += [line for place, one in enumerate(ranking.ranked[:SHOWN], start=1) for line in _shown(place, one)]
+        lines += [line for number, one in enumerate(ranking.ranked[:SHOWN], start=1) for line in _shown(number, one)]
         lines.append(f"   refused: {_refusals(ranking)}")
     return "\n".join(lines) + "\n"
 

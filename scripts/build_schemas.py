@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from deploy.commands import (
+    adapters,
     adopt,
     audit,
     bundle,
@@ -28,6 +29,7 @@ from deploy.commands import (
     profile,
     run,
     select,
+    sessions,
     upkeep,
     version,
     versions,
@@ -42,6 +44,10 @@ from deploy.results import Result
 OUT: Final = Path(__file__).resolve().parents[1] / "deploy" / "schemas"
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 RESULTS: Final[dict[str, Any]] = {
+    "adapters": Result[adapters.AdapterList],
+    "adapters-add": Result[adapters.AddedAdapter],
+    "adapters-remove": Result[adapters.AdapterRemoval],
+    "adapters-verify": Result[adapters.AdapterVerdicts],
     "apply": Result[ApplyData],
     "audit": Result[audit.AuditData],
     "audit-verify": Result[audit.VerifiedData],
@@ -82,6 +88,8 @@ RESULTS: Final[dict[str, Any]] = {
     "profile": Result[profile.ProfileData],
     "profile-list": Result[machines.LibraryData],
     "run": Result[run.RunData],
+    "sessions": Result[sessions.SessionList],
+    "sessions-remove": Result[sessions.SessionRemoval],
     "select": Result[select.SelectData],
     "version": Result[version.VersionData],
 }

@@ -65,6 +65,7 @@ main() {
     fi
     put_in_place
   fi
+  remember_index
   trust_key
   bring_model
   [ -n "$CHANGED" ] || say "Landfast $(basename "$NEW") is installed already; nothing was changed."
@@ -346,8 +347,19 @@ require_own_command() {
   fi
 }
 
+# Two runs at once would fill the same folder. flock is not on macOS: there nobody waits.
+one_at_a_time() {
+  mkdir -p "$PREFIX" || stop $EXIT_NOT_WRITABLE "$PREFIX cannot be created. Make sure that you may write there."
+  has flock || return 0
+  exec 9<"$PREFIX"
+  flock -n 9 && return
+  say "Another run of this script is at work here; waiting for it."
+  flock 9
+}
+
 put_in_place() {
   require_disk_space
+  one_at_a_time
   if ! is_complete; then fill; fi
   try_out
   : >"$NEW/.complete"
@@ -470,6 +482,27 @@ forget_older() {
 
 landfast() {
   if [ "$SCOPE" = system ]; then "$BIN/landfast" --system "$@"; else "$BIN/landfast" "$@"; fi
+}
+
+# `landfast install` runs the pip of its own folder, which finds index and certificates there. What holds a password
+# is not written down for everybody to read.
+remember_index() {
+  local settings=$NEW/pip.conf cert=$CERT
+  case $INDEX_URL in *@*) return ;; esac
+  [ -n "$INDEX_URL$CERT" ] || return 0
+  case $CERT in '' | /*) ;; *) cert=$PWD/$CERT ;; esac
+  {
+    echo "[global]"
+    if [ -n "$INDEX_URL" ]; then echo "index-url = $INDEX_URL"; fi
+    if [ -n "$cert" ]; then echo "cert = $cert"; fi
+  } >"$SCRATCH/pip.conf"
+  if cmp -s "$SCRATCH/pip.conf" "$settings"; then return; fi
+  CHANGED=yes
+  if [ -n "$DRY_RUN" ]; then
+    say "Would keep --index-url and --cert for \`landfast install\`."
+  else
+    cp "$SCRATCH/pip.conf" "$settings"
+  fi
 }
 
 # The bundle is signed by the key that was named: whoever trusts the one trusts the other.

@@ -95,7 +95,9 @@ def verify_with(manifest: bytes, signature: Envelope, key: "Ed25519PublicKey") -
 def trusted_keys(paths: Paths) -> tuple[TrustedKey, ...]:
     """All trusted keys. A file whose name is not its key's fingerprint trusts nobody."""
     found = []
-    for path in sorted(_folder(paths).glob("*.pem")):
+    with disk_errors(_folder(paths)):
+        files = sorted(_folder(paths).glob("*.pem"))
+    for path in files:
         try:
             key = fingerprint(load_public_key(path))
         except (IntegrityError, NotFound):

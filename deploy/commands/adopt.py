@@ -95,7 +95,11 @@ def adopt(context: Context, found: AdoptData, *, link: bool = False) -> Result[A
 def _where(folder: str | None) -> tuple[Place, ...]:
     if folder is not None:
         return (Place("folder", Path(folder).expanduser()),)
-    return places(os.environ, Path.home())
+    try:
+        home = Path.home()
+    except RuntimeError:  # a user without a home has nothing there
+        home = Path("~")
+    return places(os.environ, home)
 
 
 def _catalogued(context: Context) -> dict[int, list[tuple[Model, Artifact, CataloguedFile]]]:

@@ -166,9 +166,9 @@ def verify(context: Context, file: str, key_file: str | None = None) -> Result[V
         envelope = msgspec.json.decode(path.read_bytes(), type=Envelope)
         statement = msgspec.json.decode(verify_dsse(key, envelope), type=Statement)
     except OSError as error:
-        raise NotFound(f"{path} cannot be read: {error.strerror}.") from error
+        raise NotFound(f"{path} cannot be read: {error.strerror}.", hint="Check the path.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise IntegrityError(f"{path} is not an audit report.") from error
+        raise IntegrityError(f"{path} is not an audit report.", hint="Name one that `landfast audit` wrote.") from error
     return Result(
         command="audit verify",
         data=VerifiedData(
@@ -296,7 +296,8 @@ def _write(context: Context, request: AuditRequest, envelope: Envelope) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(msgspec.json.format(msgspec.json.encode(envelope), indent=1) + b"\n")
     except OSError as error:
-        raise NotWritable(f"The report {path} cannot be written: {error.strerror}.") from error
+        hint = "Name a file that can be written with --out."
+        raise NotWritable(f"The report {path} cannot be written: {error.strerror}.", hint=hint) from error
     return path
 
 

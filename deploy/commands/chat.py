@@ -93,6 +93,16 @@ class Conversation:
         self.turns = turns
         self.left_out = left_out
 
+    @property
+    def said(self) -> tuple[ChatMessage, ...]:
+        """All that the model sees: the system prompt and the turns that are not left out."""
+        return self._sent(self.turns)
+
+    def go_on_from(self, said: tuple[ChatMessage, ...]) -> None:
+        """Take up what `said` gave in an earlier session."""
+        self.system = said[0].content if said and said[0].role == "system" else None
+        self.take(said[1:] if self.system else said)
+
     def continue_with(self, session: Session) -> None:
         """Go on with another engine, as after a crash or with another model. The turns stay."""
         self.session = session

@@ -19,6 +19,7 @@ from profiles.machine import Machine
 from profiles.probe import ProbeReport
 
 LOW_DISK_BYTES: Final = 2_000_000_000
+ENGINE: Final = "llama-cpp-python"
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,8 +87,19 @@ def _engine(context: Context) -> Check:
     try:
         return Check(name="engine", outcome="ok", detail=context.engine.describe().engine)
     except LandfastError as error:
-        advice = "Install the engine again: `pip install --force-reinstall llama-cpp-python==0.3.36`."
+        advice = f"Install the engine again: `pip install --force-reinstall {_engine_wanted()}`."
         return Check(name="engine", outcome="failed", detail=error.message, advice=error.hint or advice)
+
+
+def _engine_wanted() -> str:
+    """The engine's package in the version that this Landfast was made for, as pip takes it."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        wanted = requires("landfast") or ()
+    except PackageNotFoundError:
+        wanted = ()
+    return next((one for one in wanted if one.startswith(ENGINE)), ENGINE)
 
 
 def _store(context: Context) -> Check:

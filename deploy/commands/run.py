@@ -5,9 +5,11 @@ from pathlib import Path
 
 import msgspec
 
+from deploy.commands import sessions
 from deploy.commands.answers import problem_of, read_schema
 from deploy.commands.context import Context
-from deploy.commands.session import MemoryUse, Opened, open_model
+from deploy.commands.pictures import Sight, read_images, seeing
+from deploy.commands.session import MemoryUse, Opened
 from deploy.engine.protocol import (
     Adapter,
     ChatMessage,
@@ -39,6 +41,14 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     schema: Path | None = None
     """A file with a JSON Schema that the answer must follow."""
     adapters: tuple[Adapter, ...] = ()
+    images: tuple[Path, ...] = ()
+    """Files that go before the prompt."""
+    projector: Path | None = None
+    """What turns them into something that the model can read."""
+    keep: str | None = None
+    """Keep the session on the disk under this name."""
+    resume: str | None = None
+    """Go on with the session that was kept under this name."""
 
 
 class RunData(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +72,10 @@ class RunData(msgspec.Struct, frozen=True, kw_only=True):
     seal: SealReport
     """What the engine process had given up before it read the model."""
     engine: str
+    projector: Sight | None = None
+    """What the images were looked at with; None for text alone."""
+    resumed: sessions.Resumed | None = None
+    kept: sessions.Kept | None = None
 
 
 def run(context: Context, request: RunRequest, on_event: Callable[[Event], None]) -> Result[RunData]:
@@ -69,18 +83,29 @@ def run(context: Context, request: RunRequest, on_event: Callable[[Event], None]
     if not request.prompt.strip():
         raise UsageError("There is no prompt.", hint='Give one: `landfast run "..."`, or pipe a text into the command.')
     schema = None if request.schema is None else read_schema(request.schema)
-    opened = open_model(context, request.model, request.workload, request.adapters)
-    try:
-        answer, done = _answer(opened, _question(request, schema), on_event)
-    finally:
-        opened.session.close()
-    problem = None if schema is None else problem_of(answer.content, done.reason, schema)
-    return _result(opened, _data(opened, request, answer, done), problem)
+    sessions.require_keepable(context, request.keep, request.resume)
+    images = read_images(request.images, projector=request.projector, kept=request.keep or request.resume)
+    context = seeing(context, request.projector, images)
+    with sessions.resuming(context, request.resume) as kept:
+        question = _question(request, schema, images, () if kept is None else kept.header.messages)
+        opened = sessions.open_like(context, kept, request.model, request.workload, request.adapters)
+        try:
+            resumed = sessions.take_over(context, opened, kept)
+            answer, done = _answer(opened, question, on_event)
+            written, problem = sessions.try_keep(context, opened, request.keep, (*question.messages, answer))
+        finally:
+            opened.session.close()
+    if schema is not None:
+        problem = problem_of(answer.content, done.reason, schema) or problem
+    data = msgspec.structs.replace(_data(opened, request, answer, done), resumed=resumed, kept=written)
+    return _result(opened, msgspec.structs.replace(data, projector=context.sight), problem)
 
 
-def _question(request: RunRequest, schema: str | None) -> Generate:
-    turns = [ChatMessage("system", request.system)] if request.system else []
-    turns.append(ChatMessage("user", request.prompt))
+def _question(
+    request: RunRequest, schema: str | None, images: tuple[bytes, ...], before: tuple[ChatMessage, ...]
+) -> Generate:
+    turns = [*before, *([ChatMessage("system", request.system)] if request.system else [])]
+    turns.append(ChatMessage("user", request.prompt, images=images))
     return Generate(
         messages=tuple(turns),
         max_tokens=request.max_tokens,
@@ -106,12 +131,13 @@ def _answer(opened: Opened, question: Generate, on_event: Callable[[Event], None
 
 def _result(opened: Opened, data: RunData, problem: LandfastError | None) -> Result[RunData]:
     """An answer that breaks its schema is handed on, and is an error all the same."""
-    messages = tuple(warning(sentence) for sentence in opened.warnings)
+    messages = (*map(warning, opened.warnings), *sessions.notes_of(data.resumed, data.kept))
     if problem is None:
-        return Result(command="run", data=data, messages=messages)
+        return Result(command="run", changed=data.kept is not None, data=data, messages=messages)
     return Result(
         command="run",
         status="error",
+        changed=data.kept is not None,
         data=data,
         messages=messages,
         errors=(Problem(problem.code, problem.message, problem.hint),),

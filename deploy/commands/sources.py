@@ -9,8 +9,11 @@ KINDS = ("hub", "package index", "mirror", "folder", "bundle")
 
 
 def place_of(source: Source) -> Place:
-    """What a policy looks at in a source. Sources that need no network have no host."""
-    kind = next((kind for kind in KINDS if source.name.startswith(kind)), source.name)
+    """What a policy looks at in a source. Sources that need no network have no host.
+
+    Of a source of another kind than those, the first word of its name is the kind.
+    """
+    kind = next((kind for kind in KINDS if source.name.startswith(kind)), source.name.partition(" ")[0])
     host = "" if kind in {"folder", "bundle"} else getattr(source, "host", None)
     return Place(kind=kind, host=host)
 

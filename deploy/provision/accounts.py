@@ -69,7 +69,10 @@ class Accounts:
         try:
             done = subprocess.run(words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
         except FileNotFoundError as error:
-            raise NotWritable(f"There is no {command[0]} here to change users and groups with.") from error
+            raise NotWritable(
+                f"There is no {command[0]} here to change users and groups with.",
+                hint="Install it, or make the users and groups in another way and leave [users] out.",
+            ) from error
         if done.returncode != 0:
             said = (done.stderr.strip() or "it gave no reason").splitlines()[-1].rstrip(".")
             raise NotWritable(f"`{' '.join(command)}` failed: {said}.", hint="Apply the file as root.")

@@ -76,7 +76,7 @@ def _toml(text: str, path: Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line = _LINE.search(str(error))
-        raise _broken(path, int(line[1]) if line else text.count("\n") + 1, "it is not TOML there") from error
+        raise _broken(path, int(line[1]) if line else text.count("\n") + 1, "this is not valid TOML") from error
 
 
 def _converted(found: dict[str, Any], text: str, path: Path) -> Site:

@@ -16,13 +16,13 @@ from deploy.catalog.model import Artifact, Catalog
 from deploy.commands.context import Context
 from deploy.commands.places import source_at
 from deploy.commands.sources import admitted_sources, place_of
-from deploy.errors import IntegrityError, NotFound, PolicyRefused
+from deploy.errors import IntegrityError, LandfastError, NotFound, PolicyRefused
 from deploy.keys import fingerprint, load_public_key
-from deploy.paths import SCOPE, SYSTEM_ROOT, resolve
+from deploy.paths import SCOPE, SYSTEM_ROOT, Paths, current, resolve
 from deploy.policy.document import parse
 from deploy.policy.policy import FILE_NAME, Policy
 from deploy.provision.lock import Lock, PinnedModel
-from deploy.provision.site_file import SiteFile
+from deploy.provision.site_file import SiteFile, read_site
 from deploy.sources.all import default_sources
 from deploy.sources.base import Source
 
@@ -103,8 +103,7 @@ def wanted_world(context: Context, file: SiteFile) -> World:
 
     Raises NotFound, IntegrityError, PolicyRefused, and UsageError where there is no store of a whole host.
     """
-    if file.site.store.scope == "system":
-        context = replace(context, paths=resolve({SCOPE: "system", SYSTEM_ROOT: os.environ.get(SYSTEM_ROOT, "")}))
+    context = replace(context, paths=_paths_of(file, context.paths))
     path = context.paths.config / FILE_NAME
     return World(
         context=replace(context, sources=(), barred=(), policy=_policy(context.policy, file, path)),
@@ -114,6 +113,21 @@ def wanted_world(context: Context, file: SiteFile) -> World:
         policy_path=path,
         keys=tuple(load_public_key(file.beside(name)) for name in file.site.sources.trusted_keys),
     )
+
+
+def replaced_policy(site: str) -> Path | None:
+    """The policy file that a site file writes anew, so that one that is broken does not stand in its own way."""
+    try:
+        file = read_site(Path(site))
+        return None if file.policy is None else _paths_of(file, current()).config / FILE_NAME
+    except LandfastError:  # told when the file is carried out
+        return None
+
+
+def _paths_of(file: SiteFile, own: Paths) -> Paths:
+    if file.site.store.scope != "system":
+        return own
+    return resolve({SCOPE: "system", SYSTEM_ROOT: os.environ.get(SYSTEM_ROOT, "")})
 
 
 def _policy(now: Policy, file: SiteFile, path: Path) -> Policy:

@@ -251,7 +251,8 @@ def _require_space(artifact: Artifact, origin: PackageOrigin, joint: Joint, work
     free_bytes = shutil.disk_usage(work).free
     if free_bytes < needed_bytes:
         raise NotEnoughSpace(
-            f"The download needs {needed_bytes:,} bytes on the disk that holds {work}; {free_bytes:,} are free.",
+            f"The download needs {needed_bytes / 1e6:,.0f} MB on the disk that holds {work}, "
+            f"of which {free_bytes / 1e6:,.0f} MB are free.",
             hint="Free some space, or set LANDFAST_HOME to a folder on a larger disk.",
         )
 

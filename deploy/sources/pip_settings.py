@@ -4,6 +4,7 @@ Only `reach` rests on this: a download runs pip itself, which reads its own sett
 """
 
 import configparser
+import contextlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -70,9 +71,10 @@ def _configuration_files(environment: Mapping[str, str]) -> Iterator[Path]:
         yield Path(folder) / name
     yield Path("/etc") / name
     if not (named and Path(named).exists()):
-        yield Path.home() / ("pip" if sys.platform == "win32" else ".pip") / name
-        yield Path.home() / ".config" / "pip" / name
-        yield user_config_path("pip", appauthor=False, roaming=True) / name
+        with contextlib.suppress(RuntimeError):  # a user without a home has no settings there
+            yield Path.home() / ("pip" if sys.platform == "win32" else ".pip") / name
+            yield Path.home() / ".config" / "pip" / name
+            yield user_config_path("pip", appauthor=False, roaming=True) / name
     yield Path(sys.prefix) / name
     if named:
         yield Path(named)

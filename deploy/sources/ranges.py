@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 import msgspec
 
-from deploy.errors import LandfastError, Unreachable
+from deploy.errors import LandfastError
 from deploy.sources.seen import Tail
 
 if TYPE_CHECKING:
@@ -322,8 +322,3 @@ def version_of(answer: "httpx2.Response") -> str | None:
     """What the server says by which the file can be told from a later one; a weak ETag does not."""
     etag = answer.headers.get("etag", "")
     return etag if etag.startswith('"') else answer.headers.get("last-modified")
-
-
-def silent_at(place: str, hint: str) -> Callable[[str], Unreachable]:
-    """The error for a place that does not answer as it should, by the reason."""
-    return lambda reason: Unreachable(f"The {place} does not answer as it should: {reason}.", hint=hint)

@@ -1,7 +1,6 @@
 """Files that are on the disk when a function returns, and a full or read-only disk told in a sentence."""
 
 import contextlib
-import errno
 import hashlib
 import os
 import shutil
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from deploy.errors import LandfastError, NotEnoughSpace, NotWritable
+from deploy.errors import explain
 from deploy.sources.base import Progress, Report
 from deploy.sources.seen import Identity, identity_of
 
@@ -19,7 +18,6 @@ TEMPORARY: Final = ".new-"
 
 _PIECE_BYTES: Final = 2**20  # a piece stays in the processor's cache between being read and being hashed
 _BLOCK_BYTES: Final = 512  # the unit of st_blocks, whatever the file system's own block size
-_FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _WINDOWS: Final = os.name == "nt"
 
 
@@ -30,24 +28,6 @@ def disk_errors(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise explain(error, place) from error
-
-
-def explain(error: OSError, place: Path) -> LandfastError:
-    """The error that says what the system's error number means for the user."""
-    if error.errno in _FULL:
-        return NotEnoughSpace(
-            f"The disk that holds {place} is full, or your share of it is.",
-            hint="Free some space, or set LANDFAST_HOME to a folder on a larger disk, and run the command again.",
-        )
-    if error.errno == errno.EFBIG:
-        return NotEnoughSpace(
-            f"The file system that holds {place} does not take a file of this size.",
-            hint="Set LANDFAST_HOME to a folder on another disk.",
-        )
-    return NotWritable(
-        f"Landfast cannot use {place}: {error.strerror or error}.",
-        hint="Give this user write access to it, or set LANDFAST_HOME to a folder that can be written.",
-    )
 
 
 def human_bytes(count: int) -> str:

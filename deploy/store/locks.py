@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.errors import NotWritable
+from deploy.errors import NotWritable, explain
 from deploy.sources.base import Progress, Report
-from deploy.store.files import disk_errors, explain
+from deploy.store.files import disk_errors
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

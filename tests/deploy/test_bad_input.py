@@ -272,7 +272,7 @@ def slow_index() -> Iterator[ThreadingHTTPServer]:
 
 
 @pytest.mark.index
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["Ctrl-C", "SIGTERM", "closed"])
 def test_ctrl_c_in_the_middle_of_an_install(
     tmp_path: Path, slow_index: ThreadingHTTPServer, smollm2_path: Path, stop: signal.Signals
 ) -> None:

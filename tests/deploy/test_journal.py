@@ -1,5 +1,6 @@
 """The journal: every change is found, nothing is lost by a crash, and nothing that was said is in it."""
 
+import datetime as dt
 import json
 import os
 import signal
@@ -235,6 +236,66 @@ def test_the_journal_is_closed_to_others(paths: Paths) -> None:
     Journal(paths).append(answer())
     assert paths.journal.stat().st_mode & 0o777 == 0o700
     assert (paths.journal / "journal.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def ended_twice(paths: Paths) -> list[Path]:
+    """Three journals, of which two are ended: those, oldest first."""
+    journal = Journal(paths)
+    for day in (1, 2):
+        journal.append(answer(day))
+        journal.begin_anew(dt.date(2026, 1, day), dt.date(2026, 1, day + 1))
+    journal.append(answer())
+    return sorted((paths.journal / "ended").iterdir())
+
+
+def test_ended_journals_are_followed_too(paths: Paths) -> None:
+    """The record of last year is worth as much as that of today."""
+    ended_twice(paths)
+    verdict = Journal(paths).verify()
+    assert (verdict.whole, verdict.ended, verdict.ended_lines) == (True, 2, 3)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_edit_in_an_ended_journal_is_found(paths: Paths, which: int) -> None:
+    """The sentence names the file."""
+    file = ended_twice(paths)[which]
+    file.write_bytes(file.read_bytes().replace(b'"answer_tokens":', b'"answer_tokens":9'))
+    verdict = Journal(paths).verify()
+    assert not verdict.whole
+    assert file.name in verdict.problem
+
+
+def test_an_ended_journal_that_no_later_one_names_is_found(paths: Paths) -> None:
+    """One in the middle was taken away, or one was put in."""
+    ended_twice(paths)[1].unlink()
+    verdict = Journal(paths).verify()
+    assert "no later journal goes on" in verdict.problem
+
+
+def test_the_oldest_journals_may_be_gone(paths: Paths) -> None:
+    """A site file says after how many days they are deleted."""
+    ended_twice(paths)[0].unlink()
+    assert Journal(paths).verify().whole
+
+
+def test_a_crash_while_a_journal_ends_looks_like_no_edit(paths: Paths) -> None:
+    """The journal that goes on has a second name then."""
+    ended_twice(paths)
+    (paths.journal / "ended" / "journal-20260103-20260104-0123456789abcdef.jsonl").hardlink_to(
+        paths.journal / "journal.jsonl"
+    )
+    assert Journal(paths).verify().whole
+    Journal(paths).append(answer())
+    Journal(paths).begin_anew(dt.date(2026, 1, 3), dt.date(2026, 1, 5))
+    assert Journal(paths).verify().whole
+
+
+def test_a_journal_that_cannot_be_locked_is_checked_all_the_same(paths: Paths) -> None:
+    """On a read-only copy, which is what an auditor has."""
+    Journal(paths).append(answer())
+    (paths.journal / "lock").unlink(missing_ok=True)
+    (paths.journal / "lock").mkdir()
+    assert Journal(paths).verify().whole
 
 
 def test_it_says_who_and_when(paths: Paths) -> None:

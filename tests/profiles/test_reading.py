@@ -69,6 +69,14 @@ def test_a_missing_command_is_told_from_one_that_cannot_be_run(tmp_path: Path) -
         LiveWorld().run([str(broken)])
 
 
+def test_a_shut_folder_in_the_path_hides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system then says of every missing command that it is not permitted, as for `sudo -u` with root's path."""
+    (tmp_path / "landfast-no-such-tool").write_bytes(b"")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CommandMissing, match="not installed"):
+        LiveWorld().run(["landfast-no-such-tool"])
+
+
 def test_a_command_sees_nothing_of_the_users_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another language or a tool's own variable would change what it prints."""
     monkeypatch.setenv("LANG", "de_DE.UTF-8")

@@ -83,6 +83,7 @@ def test_one_user_installs_from_a_mirror_with_the_sites_own_engine(
     command = tmp_path / ".local/bin/landfast"
     version = subprocess.run([str(command), "version"], capture_output=True, text=True, check=False)
     assert version.returncode == 0, version.stderr
+    assert f"index-url = {mirror}\n" in (command.resolve().parents[1] / "pip.conf").read_text()
     assert as_user(tmp_path, "--user", "--uninstall").returncode == 0
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "landfast-uninstalled.txt"]
 

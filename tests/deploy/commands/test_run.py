@@ -1,5 +1,6 @@
 """One prompt, one answer, with the fake engine: what is asked of it and what comes back."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -229,7 +230,8 @@ def test_an_adapter_is_laid_over_the_model_and_named_in_the_journal(tmp_path: Pa
     adapter = lora(tmp_path / "adapter.gguf", "llama")
     here = ready(tmp_path, engine, "best")
     run(here, RunRequest(prompt="Hi", adapters=(adapter,)), unheard)
-    assert engine.adapters == (adapter,)
+    digest = hashlib.sha256(Path(adapter.path).read_bytes()).hexdigest()
+    assert engine.adapters == (Adapter(path=adapter.path, scale=adapter.scale, sha256=digest),)
     assert b"best:Q4_0+lora:" in b"".join(Journal(here.paths).raw_lines())
 
 

@@ -46,6 +46,25 @@ def test_apply_as_it_is_typed(landfast: Landfast, etc: Path, tmp_path: Path) -> 
     assert landfast("models", "verify").returncode == 0
 
 
+def test_a_broken_policy_does_not_prevent_apply_from_replacing_it(landfast: Landfast, tmp_path: Path) -> None:
+    """Everything else is refused until then; apply writes that file anew anyway."""
+    policy = landfast.home / "config" / "policy.toml"
+    policy.parent.mkdir(parents=True)
+    policy.write_text("[allow", encoding="utf-8")
+    path = site(tmp_path / "etc", "[policy.allow]\nlicence = ['Apache-2.0']\n")
+    assert "not valid TOML" in refused(landfast("models"), 4)
+    assert landfast("apply", str(path)).returncode == 0
+    assert landfast("models").returncode == 0
+
+
+def test_a_broken_policy_that_apply_leaves_alone_is_told(landfast: Landfast, tmp_path: Path) -> None:
+    """A site file without rules does not lift those that are there."""
+    policy = landfast.home / "config" / "policy.toml"
+    policy.parent.mkdir(parents=True)
+    policy.write_text("[allow", encoding="utf-8")
+    assert "not valid TOML" in refused(landfast("apply", str(site(tmp_path / "etc", ""))), 4)
+
+
 @pytest.mark.parametrize(
     ("text", "words", "answer"),
     [

@@ -110,7 +110,7 @@ def test_an_empty_file_wants_nothing(tmp_path: Path) -> None:
         ("[sources]\norder = ['bundle']\n", 1, "bundle does not say where it is", ""),
         ("[drift]\ntimer = 'daily'\n", 1, "[drift] needs a store of the whole host", ""),
         ("[[models]]\nname = 'a'\n[[models]]\nname = 'a'\n", 1, "listed twice", ""),
-        ("models = 3 3\n", 1, "not TOML", ""),
+        ("models = 3 3\n", 1, "not valid TOML", ""),
         ("policy = { allow = { licence = ['MIT'] } }\n", 1, "write the policy as sections", ""),
         ("[policy]\nfile = 'x'\nname = 'y'\n", 2, "[policy] has either file", ""),
         ("[policy]\nfile = 'nowhere.toml'\n", 2, "cannot be read", ""),

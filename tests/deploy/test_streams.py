@@ -1,0 +1,143 @@
+"""Whoever starts the program with whatever: closed streams, old character sets, a full disk, no home."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from deploy.errors import ExitCode, UsageError
+from deploy.paths import resolve
+from deploy.sources.pip_settings import read_settings
+from tests.support.cli import ROOT, Landfast
+
+CLOSED: Final = 'exec {}; exec "$0" "$@"'
+FULL_DEVICE: Final = Path("/dev/full")
+"""A file of which the system says that its disk is full; Linux has it."""
+
+
+@pytest.fixture
+def landfast(tmp_path: Path) -> Landfast:
+    """A home of its own."""
+    return Landfast(tmp_path / "home")
+
+
+def with_streams(landfast: Landfast, closing: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command with what the shell says of its streams."""
+    command = ["/bin/sh", "-c", CLOSED.format(closing), *landfast.command(*words)]
+    return subprocess.run(
+        command, capture_output=True, text=True, env=landfast.environment, timeout=60, check=False, stdin=None
+    )
+
+
+@pytest.mark.parametrize("closing", ["<&-", ">&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(("words", "code"), [(("models", "--json"), 0), (("no-such",), 2)])
+def test_closed_streams_change_no_exit_code(
+    landfast: Landfast, closing: str, words: tuple[str, ...], code: int
+) -> None:
+    """Schedulers and some services start programs so."""
+    done = with_streams(landfast, closing, *words)
+    assert done.returncode == code, done.stderr
+    assert "inside Landfast" not in done.stdout + done.stderr
+
+
+def test_no_file_gets_the_number_of_a_closed_stream(landfast: Landfast) -> None:
+    """The engine's process is given files by number: a model under the number of a stream would be lost there."""
+    program = "import os; from deploy.terminal import open_streams as go; go(); assert os.open('/', os.O_RDONLY) > 2"
+    command = ["/bin/sh", "-c", CLOSED.format("<&- >&- 2>&-"), sys.executable, "-c", program]
+    done = subprocess.run(command, env=landfast.environment, check=False, cwd=ROOT, timeout=60)
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "ascii:surrogateescape"])
+def test_an_old_character_set_gets_plainer_marks(tmp_path: Path, encoding: str) -> None:
+    """A sentence with another mark in it is still one; an error is not."""
+    landfast = Landfast(tmp_path / "home", {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"})
+    done = subprocess.run(
+        landfast.command("doctor", "--offline"), capture_output=True, env=landfast.environment, timeout=60, check=False
+    )
+    assert done.returncode == ExitCode.DONE, done.stderr
+    assert b"+ ok" in done.stdout
+
+
+def test_json_is_utf_8_in_every_character_set(tmp_path: Path) -> None:
+    """A program that reads it must not have to know in what language its user works."""
+    home = tmp_path / "Müller"
+    landfast = Landfast(home, {"PYTHONIOENCODING": "ascii"})
+    done = subprocess.run(
+        landfast.command("doctor", "--offline", "--json"),
+        capture_output=True,
+        env=landfast.environment,
+        timeout=60,
+        check=False,
+    )
+    assert "Müller" in done.stdout.decode()
+
+
+@pytest.mark.skipif(not FULL_DEVICE.exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("words", [("models",), ("version", "--json")])
+def test_output_to_a_full_disk_is_told(landfast: Landfast, words: tuple[str, ...]) -> None:
+    """Half an answer must not look like a whole one."""
+    with FULL_DEVICE.open("w") as full:
+        done = subprocess.run(
+            landfast.command(*words),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=landfast.environment,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == ExitCode.RESOURCES
+    assert "Error: The output cannot be written: No space left on device." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="HOME is a matter of Unix")
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Accounts of services often have none; pip's settings in it are then none either."""
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", _nobody)
+    with pytest.raises(UsageError) as refused:
+        resolve({})
+    assert "LANDFAST_HOME" in refused.value.hint
+    assert read_settings({"PIP_INDEX_URL": "https://packages.example.lan/simple"}).index_url.endswith("/simple")
+
+
+@pytest.mark.parametrize("word", [b"./b\xff.gguf", b"Gr\xf6\xdfe"])
+def test_an_argument_that_is_no_text_is_refused(landfast: Landfast, word: bytes) -> None:
+    """No JSON could hold it, and no store list it."""
+    command = [*(os.fsencode(part) for part in landfast.command("install")), word]
+    done = subprocess.run(command, capture_output=True, env=landfast.environment, timeout=60, check=False)
+    assert done.returncode == ExitCode.USAGE
+    assert b"is not UTF-8 text." in done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs a folder in which nobody can make a file")
+def test_a_machine_without_a_folder_for_temporary_files_is_told(tmp_path: Path) -> None:
+    """As in a container whose whole file system is read-only."""
+    program = (
+        "import sys, tempfile; from deploy.edge import guarded\n"
+        "tempfile._candidate_tempdir_list = lambda: ['/proc']\n"
+        "sys.exit(guarded(lambda: tempfile.mkdtemp() and 0))"
+    )
+    environment = Landfast(tmp_path).environment
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=60, check=False
+    )
+    assert done.returncode == ExitCode.NOT_WRITABLE
+    assert "TMPDIR" in done.stderr
+
+
+def _nobody(number: int) -> None:
+    raise KeyError(number)
+
+
+def test_the_home_of_an_unknown_user_is_told(landfast: Landfast) -> None:
+    """The shell leaves such a path as it is."""
+    done = landfast("install", "~no-such-user/model.gguf")
+    assert done.returncode == ExitCode.NOT_FOUND
+    assert "Give the whole path." in done.stderr
