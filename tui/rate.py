@@ -7,23 +7,24 @@ WINDOW_S: Final = 2.0
 
 
 class Rate:
-    """Tokens a second over the last two seconds. Each piece of text that the engine sends is one token as a rule."""
+    """Tokens a second over the last two seconds, by the pieces of text that the engine sends."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self._times: deque[float] = deque()
+        self._pieces: deque[tuple[float, int]] = deque()
         self.count = 0
 
-    def tick(self, at_s: float) -> None:
-        """One token came."""
-        self.count += 1
-        self._times.append(at_s)
+    def tick(self, at_s: float, tokens: int = 1) -> None:
+        """So many tokens came."""
+        self.count += tokens
+        self._pieces.append((at_s, tokens))
 
     def tok_s(self, now_s: float) -> float | None:
-        """The rate now; None while fewer than two tokens lie in the window."""
-        while self._times and now_s - self._times[0] > WINDOW_S:
-            self._times.popleft()
-        if len(self._times) < 2:  # noqa: PLR2004 - one point has no rate
+        """The rate now; None while fewer than two pieces lie in the window."""
+        while self._pieces and now_s - self._pieces[0][0] > WINDOW_S:
+            self._pieces.popleft()
+        if len(self._pieces) < 2:  # noqa: PLR2004 - one point has no rate
             return None
-        elapsed_s = max(now_s, self._times[-1]) - self._times[0]
-        return (len(self._times) - 1) / elapsed_s if elapsed_s > 0 else None
+        (first_s, before), (last_s, _) = self._pieces[0], self._pieces[-1]
+        elapsed_s = max(now_s, last_s) - first_s
+        return (sum(tokens for _, tokens in self._pieces) - before) / elapsed_s if elapsed_s > 0 else None

@@ -316,12 +316,15 @@ class Text(msgspec.Struct, frozen=True, tag=True):
     """A piece of the answer; always whole characters."""
 
     text: str
+    tokens: int = 1
+    """That it was sent for."""
 
 
 class Thinking(msgspec.Struct, frozen=True, tag=True):
     """A piece of what the model says to itself before or between its answer; always whole characters."""
 
     text: str
+    tokens: int = 1
 
 
 class Counted(msgspec.Struct, frozen=True, tag=True):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from deploy.engine import crew
+from deploy.engine.gathering import gathered
 from deploy.engine.memory import resident_bytes
 from deploy.engine.protocol import (
     Attack,
@@ -147,7 +148,7 @@ class _Worker:
         self._channel.send(self._model.loaded)
 
     def _generate(self, request: Generate) -> None:
-        for event in self._loaded_model().generate(request):
+        for event in gathered(self._loaded_model().generate(request)):
             self._channel.send(event)
 
     def _move_state(self, request: StateRequest) -> None:

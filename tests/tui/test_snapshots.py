@@ -35,7 +35,7 @@ PAINTED_IN_ALL_LOOKS: Final = (
 MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d")
 HASH: Final = re.compile(r"[0-9a-f]{64}")
 SCROLL_BAR: Final = re.compile("[▁▂▃▄▅▆▇]")
-"""Its end is drawn otherwise with the terminal's own colours."""
+"""Its ends are parts of a letter, by lines that are out of sight, and other ones with the terminal's own colours."""
 STILL: Final = 3
 """So many looks in a row must be the same."""
 
@@ -74,14 +74,14 @@ async def in_looks(scene: str, home: Path, looks: tuple[str, ...]) -> tuple[dict
         for look in looks:
             app.theme = LOOKS[look]
             found[f"{scene}-{look}"] = await settled(pilot, style_map)
-            text = SCROLL_BAR.sub("", steady(painted(app)))
-            texts.add("\n".join(line.rstrip() for line in text.splitlines()))
+            texts.add(steady(painted(app)))
     return found, texts
 
 
 def steady(text: str) -> str:
-    """The text without what is different each time: moments and hashes."""
-    return HASH.sub("0" * 64, MOMENT.sub("2025-01-01 00:00:00", text))
+    """The text without what is different each time: moments, hashes, and where exactly a scroll bar ends."""
+    text = SCROLL_BAR.sub(" ", HASH.sub("0" * 64, MOMENT.sub("2025-01-01 00:00:00", text)))
+    return "\n".join(map(str.rstrip, text.splitlines()))
 
 
 def compare(found: dict[str, str]) -> None:

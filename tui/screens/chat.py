@@ -171,7 +171,7 @@ class ChatScreen(ChatTalks, ChatMessages):
         if pieces and self._answer is not None:
             text = "".join(piece.text for piece in pieces)
             if isinstance(pieces[0], Thinking):
-                await self._answer.think(text, len(pieces))
+                await self._answer.think(text, sum(piece.tokens for piece in pieces))
             else:
                 await self._answer.add(text)
         pieces.clear()

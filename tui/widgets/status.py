@@ -81,8 +81,8 @@ class Vitals:
             case Piece() | Thinking():
                 self.first_s = at_s - self.asked_s if self.first_s is None else self.first_s
                 self.phase = "writing" if isinstance(event, Piece) else "thinking"
-                self.used_tokens += 1
-                self.rate.tick(at_s)
+                self.used_tokens += event.tokens
+                self.rate.tick(at_s, event.tokens)
             case Done(reason=reason, stats=stats):
                 self.phase, self.detail = ENDINGS[reason], ""
                 self.used_tokens = stats.prompt_tokens + stats.answer_tokens
