@@ -40,6 +40,8 @@ class Steps:
             return None
         if self._at != LAST and self._context.lead(self._at) < CLEAR_LEAD:
             computing = False  # of a step that is computed twice no time is taken
+            if self._guesser:
+                self._guesser.doubted()
             if not self._compute_alone():
                 return None
         token = int(native.llama_sampler_sample(chain, self._context.pointer, self._at))

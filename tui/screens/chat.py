@@ -37,7 +37,7 @@ DRAIN_S: Final = 1 / 8
 """Each look costs some ten milliseconds of a processor that the engine computes on; more often reads no smoother."""
 SHARE: Final = 0.02
 """Of one core: what following an answer may take. All threads of the engine wait for the one that lost its core."""
-REST_MOST_S: Final = 0.5
+REST_MOST_S: Final = 0.75
 STATUS_S: Final = 0.5
 SAVE_LIMIT_S: Final = 0.4
 """How long leaving waits for what is being saved."""
