@@ -87,7 +87,9 @@ def _advice(catalog: Catalog, ranking: Ranking, found: Budget, workload: Workloa
 def _about(workload: Workload) -> tuple[Message, ...]:
     if workload.purpose != "vision":
         return ()
-    return (info("Landfast hands no pictures to models yet; they are chosen by what they were made for."),)
+    return (
+        info("To look at images a model needs its projector (mmproj), which is not in the catalogue: see --projector."),
+    )
 
 
 def _about_speed(machine: Machine, found: Budget) -> tuple[Message, ...]:

@@ -9,7 +9,6 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from deploy.commands.attach import with_attachments
-from deploy.conversations import Turn
 from deploy.results import Problem
 from tui.driver import ChatDriver
 from tui.keeping import Keeper
@@ -159,10 +158,6 @@ class ChatBase(Screen[None]):
     def messages(self) -> list[Message]:
         """All messages on the screen, oldest first."""
         return self.query_one(Transcript).messages()
-
-    def turn_of(self, message: Message) -> Turn | None:
-        """The turn that a message shows; None where it is not part of the conversation."""
-        return None if message.place is None else self.talk.turns[message.place]
 
     def shelve(self) -> None:
         """Leave the conversation on the screen; in memory it stays, unless it is saved or empty."""
