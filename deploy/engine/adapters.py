@@ -24,7 +24,7 @@ class Adapters:
         adapters = (native.llama_adapter_lora_p_ctypes * len(self._loaded))(*self._loaded)
         scales = (ctypes.c_float * len(self._scales))(*self._scales)
         if native.llama_set_adapters_lora(context, adapters, len(self._loaded), scales):
-            raise Refusal("The engine does not take these adapters together.", "Give one of them.")
+            raise Refusal("The engine does not take these adapters together.", "Use one of them alone.")
 
 
 def _read(log: Log, model: Any, adapter: Adapter) -> Any:

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import llama_cpp.llama_cpp as native
 
+from deploy.engine.measure_protocol import Measure, Measured, Step, Timing
 from deploy.engine.native import Log, Refusal, context_params, open_model
-from deploy.engine.protocol import Measure, Measured, Step, Timing
 
 NODES: Final = re.compile(r"graph nodes *= *(\d+)|graph.*?: nodes = (\d+)(?: / (\d+))?")
 """How the engine logs the size of its graph; where it gives two, the second is that of a single token."""
@@ -27,7 +27,10 @@ def measure(log: Log, request: Measure) -> Measured:
         load_s = time.perf_counter() - started
         context = native.llama_init_from_model(model, context_params(request.plan))
         if not context:
-            raise Refusal(f"The engine cannot make a context of {request.plan.context_tokens} tokens: {log.cause()}.")
+            raise Refusal(
+                f"The engine cannot create a context of {request.plan.context_tokens} tokens: {log.cause()}.",
+                "Free memory, then try again.",
+            )
         try:
             bench = _Bench(model, context, request.plan.batch_tokens)
             timings = tuple(Timing(step=step, seconds=bench.time(step)) for step in request.steps)
@@ -92,7 +95,7 @@ class _Bench:
         native.llama_synchronize(self._context)
         taken = time.perf_counter() - started
         if status:
-            raise Refusal(f"The engine could not compute {count} tokens (status {status}).")
+            raise Refusal(f"The engine could not compute {count} tokens (status {status}).", "Try again.")
         self._depth += count
         self._drawn += count
         return taken

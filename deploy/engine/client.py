@@ -1,7 +1,4 @@
-"""The parent's side of the engine process: start it, ask it, survive it.
-
-`Engine` is the seam: whatever opens a session of this shape can stand in for the real one.
-"""
+"""The parent's side of the engine process: start it, ask it, survive it."""
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -9,17 +6,19 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self, TypeVar
+from typing import Self, TypeVar
 
 import msgspec
 
+from deploy.engine.attack_protocol import Attack, Attacked, Targets
+from deploy.engine.base import Trial
 from deploy.engine.files import HeldFiles, Projector
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.measure_protocol import Measure, Measured
 from deploy.engine.plain import plain
 from deploy.engine.process import EngineProcess
 from deploy.engine.protocol import (
     Adapter,
-    Attack,
-    Attacked,
     Cancel,
     ChatMessage,
     Count,
@@ -35,16 +34,11 @@ from deploy.engine.protocol import (
     Load,
     Loaded,
     Loading,
-    LoadPlan,
-    Measure,
-    Measured,
     Ready,
     Rehearse,
     Rehearsed,
     Request,
     Start,
-    Step,
-    Targets,
     Text,
     Thinking,
 )
@@ -64,86 +58,6 @@ from deploy.errors import EngineFailed
 from profiles.machine import EngineDevice
 
 Wanted = TypeVar("Wanted", bound=Event)
-
-
-class Trial(NamedTuple):
-    """A model file, how it is loaded for a measurement, and what is timed on it."""
-
-    file: Path
-    plan: LoadPlan
-    steps: tuple[Step, ...]
-
-
-class Session(Protocol):
-    """A loaded model that answers."""
-
-    ready: Ready
-    loaded: Loaded
-
-    @property
-    def ended(self) -> bool:
-        """Whether the engine is gone, so that another session is needed."""
-        ...
-
-    def generate(self, request: Generate) -> Iterator[Event]:
-        """Answer; the last event is Done. Raises EngineFailed when the request is refused or the process dies."""
-        ...
-
-    def count(self, text: str) -> int:
-        """How many tokens a text has. Raises EngineFailed."""
-        ...
-
-    def count_conversation(self, messages: Sequence[ChatMessage]) -> int:
-        """How many tokens a conversation has, with all that the model's template adds. Raises EngineFailed."""
-        ...
-
-    def embed(self, texts: Sequence[str]) -> Embedded:
-        """One vector for each text. Raises EngineFailed."""
-        ...
-
-    def describe_state(self) -> StateShape:
-        """What a copy of all that is in memory would be. Raises EngineFailed where there is nothing."""
-        ...
-
-    def save_state(self, shape: StateShape) -> Iterator[bytes]:
-        """The copy that was described, piece by piece. Raises EngineFailed."""
-        ...
-
-    def restore_state(self, shape: StateShape, pieces: Iterator[bytes]) -> None:
-        """Take over a copy. Raises EngineFailed where it cannot be, and what `pieces` raises."""
-        ...
-
-    def cancel(self) -> None:
-        """Stop the answer under way, from any thread; its last event is still Done."""
-        ...
-
-    def close(self) -> None:
-        """End the process and give back its memory. May be called twice."""
-        ...
-
-
-class Engine(Protocol):
-    """Something that can open sessions."""
-
-    def open(self, files: Sequence[Path], plan: LoadPlan, on_loading: Callable[[float], None]) -> Session:
-        """Load a model. Raises EngineFailed, and IntegrityError when a file changed meanwhile."""
-        ...
-
-    def rehearse(self, files: Sequence[Path], plan: LoadPlan) -> Rehearsed:
-        """Say what a load would take. Raises EngineFailed."""
-        ...
-
-    def measure(self, trials: Sequence[Trial]) -> Generator[Measured, None, None]:
-        """Time the engine on models, one after the other in one process. Raises EngineFailed."""
-        ...
-
-    def describe(self) -> Ready:
-        """Start, say what this engine is, and end. Raises EngineFailed."""
-        ...
-
-    def with_adapters(self, adapters: Sequence[Adapter], projector: Projector | None = None) -> "Engine":
-        """This engine, which opens every model with these adapters and this projector, or the one that it has."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,7 +308,10 @@ class LlamaSession:
     def _expect(self, kind: type[Wanted]) -> Wanted:
         event = self._receive()
         if not isinstance(event, kind):
-            raise EngineFailed(f"The engine process answered out of turn ({type(event).__name__}).")
+            raise EngineFailed(
+                f"The engine process answered out of turn ({type(event).__name__}).",
+                hint="Try again; if it happens again, please report it.",
+            )
         return event
 
     def _send(self, request: Request) -> None:
@@ -425,7 +342,10 @@ class LlamaSession:
         except EOFError as error:
             raise self._process.death(self._doing) from error
         except msgspec.DecodeError as error:
-            raise EngineFailed("The engine process sent something that is not understood.") from error
+            raise EngineFailed(
+                "The engine process sent something that cannot be understood.",
+                hint="Try again; if it happens again, please report it.",
+            ) from error
         return type(event)(plain(event.text)) if isinstance(event, (Text, Thinking)) else event
 
     def _next_frame(self) -> bytes:

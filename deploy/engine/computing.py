@@ -6,8 +6,8 @@ from typing import Any, Final
 import llama_cpp.llama_cpp as native
 
 from deploy.engine.crew import Crew
+from deploy.engine.load_plan import LoadPlan
 from deploy.engine.native import StopFlag
-from deploy.engine.protocol import LoadPlan
 
 ABORTED: Final = 2
 """What llama_decode returns when the abort callback stopped it (llama.h)."""

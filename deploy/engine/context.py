@@ -5,13 +5,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import llama_cpp.llama_cpp as native
-import numpy as np
 
 from deploy.engine.checkpoint import Checkpoint
 from deploy.engine.computing import ABORTED, Computing
+from deploy.engine.load_plan import LoadPlan
 from deploy.engine.native import Log, Refusal, StopFlag, context_params
 from deploy.engine.prefix import common_length, spelled_alike
-from deploy.engine.protocol import LoadPlan
 
 CHECKPOINT_BEFORE_END_TOKENS: Final = 16
 """The end of a prompt opens the model's turn, which the next prompt may write in another way."""
@@ -29,13 +28,12 @@ class Context:
         self.pointer = native.llama_init_from_model(model, context_params(plan, stop))
         if not self.pointer:
             raise Refusal(
-                f"The engine cannot make a context of {plan.context_tokens} tokens: {log.cause()}.",
+                f"The engine cannot create a context of {plan.context_tokens} tokens: {log.cause()}.",
                 "Ask for a shorter context.",
             )
         self._memory = native.llama_get_memory(self.pointer)
         self._window = int(native.llama_model_n_swa(model))
         self.checkpoint = Checkpoint(self.pointer, plan.checkpoint_bytes)
-        self._vocabulary_size = int(native.llama_vocab_n_tokens(native.llama_model_get_vocab(model)))
         self._computing = Computing(self.pointer, plan, stop)
         self.size = int(native.llama_n_ctx(self.pointer))
         self.tokens: list[int] = []
@@ -101,14 +99,6 @@ class Context:
     def last_position(self) -> int:
         """Where the last token in memory stands; -1 where there is none."""
         return int(native.llama_memory_seq_pos_max(self._memory, 0))
-
-    def lead(self, output: int) -> float:
-        """By how much the likeliest token after this output of the last step leads the next."""
-        row = ctypes.addressof(native.llama_get_logits_ith(self.pointer, output).contents)
-        logits = np.frombuffer(memoryview((ctypes.c_float * self._vocabulary_size).from_address(row)), np.float32)
-        best = int(logits.argmax())
-        others = (logits[:best], logits[best + 1 :])
-        return float(logits[best] - max(part.max(initial=-np.inf) for part in others))
 
     def clear(self) -> None:
         """Forget everything."""
@@ -179,4 +169,4 @@ class Context:
         self._undo()
         if status == ABORTED:
             return False
-        raise Refusal(f"The engine could not compute the next {len(tokens)} tokens (status {status}).")
+        raise Refusal(f"The engine could not compute the next {len(tokens)} tokens (status {status}).", "Try again.")

@@ -8,8 +8,9 @@ import msgspec
 
 from deploy.engine.adapters import Adapters
 from deploy.engine.computing import Computing
+from deploy.engine.load_plan import LoadPlan
 from deploy.engine.native import Log, Refusal, StopFlag, context_params
-from deploy.engine.protocol import Embedded, LoadPlan
+from deploy.engine.protocol import Embedded
 from deploy.engine.vocabulary import Vocabulary
 
 POOLINGS: Final = {
@@ -22,6 +23,8 @@ IDLE_TOKENS: Final = 32
 FLOAT_BYTES: Final = 4
 LONGEST_TOKENS: Final = 8192
 """A text is read in one step, and what a step takes of memory grows with it."""
+
+NO_CONTEXT: Final = "Ask for a shorter --context or free memory; if that does not help, choose another model."
 
 
 class Embedder:
@@ -66,7 +69,7 @@ class Embedder:
         status = self._computing.decode(native.llama_batch_get_one(held, len(tokens)), len(tokens), self._clear)
         if status != 0:
             why = "It was stopped." if self._stop.raised else f"The engine could not read a text (status {status})."
-            raise Refusal(why)
+            raise Refusal(why, "Run the command again.")
         raw = native.llama_get_embeddings_seq(self._pointer, 0)
         if not raw:
             raise Refusal("The engine gave no vector.", "Choose another model.")
@@ -117,7 +120,7 @@ def open_for_vectors(log: Log, model: Any, plan: LoadPlan, stop: StopFlag | None
         params.pooling_type = native.LLAMA_POOLING_TYPE_MEAN
         pointer = native.llama_init_from_model(model, params)
     if not pointer:
-        raise Refusal(f"The engine makes no vectors with this model: {log.cause()}.", "Choose another model.")
+        raise Refusal(f"The engine cannot make vectors with this model: {log.cause()}.", NO_CONTEXT)
     return pointer, not unsaid
 
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from deploy.engine.client import Trial
+from deploy.engine.base import Trial
 from deploy.engine.files import Projector
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.measure_protocol import Measured, Timing
 from deploy.engine.protocol import (
     Adapter,
     ChatMessage,
@@ -17,15 +19,12 @@ from deploy.engine.protocol import (
     Event,
     Generate,
     Loaded,
-    LoadPlan,
-    Measured,
     Reading,
     Ready,
     Rehearsed,
     Stats,
     Text,
     Thinking,
-    Timing,
 )
 from deploy.engine.state_protocol import StateShape
 from deploy.errors import EngineFailed

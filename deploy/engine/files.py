@@ -52,7 +52,7 @@ class HeldFiles:
         if found != sha256:
             raise IntegrityError(
                 f"{self.files[number].name} is not the file that was checked.",
-                hint="Let nothing write to it, then try again.",
+                hint="Stop what writes to it, then try again.",
             )
 
     def require_unchanged(self) -> None:
@@ -61,7 +61,7 @@ class HeldFiles:
             if before != now:
                 raise IntegrityError(
                     f"{file.name} was changed while it was being loaded.",
-                    hint="Let nothing write to it, then try again; `landfast models verify` says whether it is whole.",
+                    hint="Stop what writes to it, then try again; `landfast models verify` says whether it is whole.",
                 )
 
     def __enter__(self) -> Self:

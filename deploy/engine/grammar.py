@@ -16,7 +16,9 @@ def grammar_of(schema: str) -> bytes:
         grammar: bytes = json_schema_to_gbnf(schema).encode()
     except Exception as error:  # foreign code: it asserts, and indexes what is not there
         why = str(error) or type(error).__name__
-        raise Refusal(f"The engine makes no grammar of this schema: {why}.", "Use a simpler schema.") from error
+        raise Refusal(f"The engine cannot turn this schema into a grammar: {why}.", "Use a simpler schema.") from error
     if len(grammar) > GRAMMAR_LIMIT_BYTES:
-        raise Refusal(f"The schema makes a grammar of {len(grammar):,} bytes.", "Use a simpler schema.")
+        raise Refusal(
+            f"The schema needs a grammar of {len(grammar):,} bytes, which is too large.", "Use a simpler schema."
+        )
     return grammar

@@ -15,6 +15,7 @@ from deploy.engine.adapters import Adapters
 from deploy.engine.context import Context
 from deploy.engine.embedding import Embedder, answering, open_for_vectors, outputs_bytes
 from deploy.engine.figures import Figures
+from deploy.engine.load_plan import LoadPlan
 from deploy.engine.memory import resident_bytes
 from deploy.engine.native import LEAST_PRINTED_BYTES, Log, Refusal, StopFlag, context_params, open_model
 from deploy.engine.prompting import Prompting
@@ -22,20 +23,20 @@ from deploy.engine.protocol import (
     Count,
     Counted,
     Done,
+    Drawing,
     Embed,
     Embedded,
     Event,
     Generate,
     Load,
     Loaded,
-    LoadPlan,
     Reading,
     Rehearsed,
     Speculation,
 )
 from deploy.engine.recommended import recommended
 from deploy.engine.shown import count_images, looking, text_length
-from deploy.engine.speculate import Guesser, Pace
+from deploy.engine.speculate import EXACT, Guesser, Pace
 from deploy.engine.state import States
 from deploy.engine.steps import Steps
 from deploy.engine.vocabulary import Vocabulary
@@ -54,7 +55,10 @@ def rehearse(log: Log, paths: tuple[str, ...], plan: LoadPlan) -> Rehearsed:
             native.llama_free(open_for_vectors(log, model, plan)[0])
         context = native.llama_init_from_model(model, context_params(answering(plan)))
         if not context:
-            raise Refusal(f"The engine cannot make a context of {plan.context_tokens} tokens: {log.cause()}.")
+            raise Refusal(
+                f"The engine cannot create a context of {plan.context_tokens} tokens: {log.cause()}.",
+                "Ask for a shorter context.",
+            )
         native.llama_free(context)
         weights_bytes = int(native.llama_model_size(model))
         vectors_bytes = outputs_bytes(model, plan)
@@ -133,7 +137,7 @@ class LlamaModel:
         with looking(asked.seen, prompt[len(self._context.tokens) :]):
             read_whole = yield from self._read(prompt, figures, asked.seen)
         if read_whole:
-            guesser, figures.speculation = self._guesser()
+            guesser, figures.speculation = self._guesser(drawing)
             yield from writer.write(Steps(self._context, guesser), figures)
             if guesser is not None:
                 figures.speculation = guesser.report()
@@ -179,20 +183,22 @@ class LlamaModel:
 
         return Eyes(self._log, self._model, load.projector, load.plan, self._stop)
 
-    def _guesser(self) -> tuple[Guesser | None, Speculation]:
+    def _guesser(self, drawing: Drawing) -> tuple[Guesser | None, Speculation]:
         """What guesses along the tokens in memory, or why nothing does."""
-        if why_not := self._why_no_guesser():
+        if why_not := self._why_no_guesser(drawing):
             return None, Speculation(why_not=why_not)
         return Guesser(self._context.tokens, self._plan.speculation_tokens, self._pace), Speculation()
 
-    def _why_no_guesser(self) -> str:
+    def _why_no_guesser(self, drawing: Drawing) -> str:
         if not self._context.can_go_back:
             return "this model's memory cannot go back to an earlier token"
         if self._context.has_seen:
             return "there are images in memory"
         if self._plan.gpu_layers and not self._plan.speculation_tokens:
             return "it was measured on processors only"
-        return "" if self._plan.speculation_tokens else "the plan has no memory for it"
+        if not self._plan.speculation_tokens:
+            return "the plan has no memory for it"
+        return EXACT if drawing.temperature <= 0 else ""
 
     def _check_room(self, prompt: list[int]) -> None:
         if not prompt:

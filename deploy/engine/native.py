@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import llama_cpp.llama_cpp as native
 
-from deploy.engine.protocol import LoadPlan
+from deploy.engine.load_plan import LoadPlan
 
 KV_TYPES: Final = {"f16": 1, "q8_0": 8}
 """ggml type numbers (ggml.h)."""
@@ -177,7 +177,7 @@ def context_params(plan: LoadPlan, stop: StopFlag | None = None) -> Any:
         native.LLAMA_FLASH_ATTN_TYPE_ENABLED if plan.flash_attention else native.LLAMA_FLASH_ATTN_TYPE_DISABLED
     )
     params.swa_full = False  # the default keeps window caches at full length: three times the memory on Gemma 3
-    params.n_outputs_max = 1 + plan.speculation_tokens  # the default reserves a row of logits for the whole batch
+    params.n_outputs_max = plan.reserved_rows  # the default reserves a row of logits for each token of the batch
     params.no_perf = False
     if stop is not None:
         params.abort_callback = stop.callback

@@ -24,7 +24,7 @@ def require_unsealed_allowed(settings: Path = SETTINGS) -> None:
         raise PolicyRefused(f"{settings} cannot be read, so the seal stays on: {error}.", hint=HINT) from error
     if found.st_uid != ROOT or found.st_mode & WRITABLE_BY_OTHERS:
         raise PolicyRefused(
-            f"{settings} can be written by others than root, so the seal stays on.",
+            f"{settings} can be written by users other than root, so the seal stays on.",
             hint=f"Run `chown root {settings}` and `chmod 644 {settings}` as root.",
         )
     if allowed is not True:

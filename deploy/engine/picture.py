@@ -4,16 +4,17 @@ Nothing here interprets a pixel. The engine process does that, and it is sealed.
 """
 
 import zlib
+from collections.abc import Iterator
 from struct import unpack_from
 from typing import Final, NamedTuple
 
 PIXELS_LIMIT: Final = 40_000_000
 """More than the cameras of telephones take as a rule; decoded it is 120 MB, and about three times that on the way."""
 SIDE_LIMIT: Final = 1 << 15
-FILE_LIMIT_BYTES: Final = 16 << 20
+FILE_LIMIT_BYTES: Final = 16_000_000
 IMAGES_LIMIT: Final = 8
 """In one request. All together they fit into a frame to the engine process only if they are small enough."""
-TOGETHER_LIMIT_BYTES: Final = 48 << 20
+TOGETHER_LIMIT_BYTES: Final = 48_000_000
 DECODING_BYTES: Final = 16
 """Most that one pixel takes while it is decoded: four channels of 16 bits, packed and unpacked."""
 DECODED_BYTES: Final = 9
@@ -52,7 +53,7 @@ class Size(NamedTuple):
 def size_of(data: bytes) -> Size:
     """The size that a PNG or JPEG file states, within the limits. Raises NoPicture."""
     if len(data) > FILE_LIMIT_BYTES:
-        raise NoPicture(f"has more than {FILE_LIMIT_BYTES >> 20} MiB")
+        raise NoPicture(f"has more than {FILE_LIMIT_BYTES // 1_000_000} MB")
     if data.startswith(PNG):
         size = _png_size(data)
     elif data.startswith(JPEG):
@@ -70,7 +71,7 @@ def require_bounded(data: bytes) -> None:
     if data.startswith(PNG):
         _require_bounded_png(data)
     elif data.count(_SCAN) > SCANS_LIMIT:
-        raise NoPicture(f"asks for more than {SCANS_LIMIT} passes over its pixels")
+        raise NoPicture(f"needs more than {SCANS_LIMIT} passes over its pixels")
 
 
 def _png_size(data: bytes) -> Size:
@@ -79,17 +80,26 @@ def _png_size(data: bytes) -> Size:
     return Size(*unpack_from(">II", data, 16))
 
 
-def _jpeg_size(data: bytes) -> Size:
+def segments_of(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """The segments of a JPEG file before its pixels: kind, where the contents begin, how many bytes they are to be."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:  # noqa: PLR2004 - every marker begins so
         kind = data[at + 1]
+        if kind == _SCAN[1]:
+            return
         if kind == 0xFF or kind in _ALONE:  # noqa: PLR2004 - fill bytes
             at += 1 if kind == 0xFF else 2  # noqa: PLR2004
             continue
-        if kind in _SIZES and at + 9 <= len(data):
-            height, width = unpack_from(">HH", data, at + 5)
+        length = max(int(unpack_from(">H", data, at + 2)[0]), 2) - 2
+        yield kind, at + 4, length
+        at += 4 + length
+
+
+def _jpeg_size(data: bytes) -> Size:
+    for kind, at, _ in segments_of(data):
+        if kind in _SIZES and at + 5 <= len(data):
+            height, width = unpack_from(">HH", data, at + 1)
             return Size(width, height)
-        at += 2 + max(int(unpack_from(">H", data, at + 2)[0]), 2)
     raise NoPicture("ends before it says how large it is")
 
 
@@ -107,7 +117,7 @@ def _require_bounded_png(data: bytes) -> None:
             raise NoPicture("is damaged") from error
         waiting = unpacker.unconsumed_tail
     if allowed < 0:
-        raise NoPicture("unpacks to more than its size says")
+        raise NoPicture("unpacks to more than its stated size")
 
 
 def _png_data(data: bytes) -> list[memoryview]:

@@ -36,8 +36,6 @@ PASSED_ON_PREFIXES: Final = (
     "GGML_",
     "OMP_",
     "GOMP_",
-    "COVERAGE_",
-    "COV_CORE_",
 )
 """What the engine may know of the user's environment. Tokens and proxies are not among it."""
 CAUSES: Final = {
@@ -51,6 +49,7 @@ CAUSES: Final = {
     ),
 }
 
+START_HINT: Final = f"Check that this user may run {sys.executable} and start one more process (ulimit -u)."
 
 _BUILD_FOLDER: Final = re.compile(r"^\S*/(?=[^/\s]+:\d+: )")
 """Where the engine was compiled: of no use to anybody."""
@@ -70,7 +69,7 @@ class EngineProcess:
         except OSError as error:
             self.connection.close()
             os.close(self._words)
-            raise EngineFailed(f"The engine process cannot be started: {error.strerror}.") from error
+            raise EngineFailed(f"The engine process cannot be started: {error.strerror}.", hint=START_HINT) from error
         finally:
             theirs.close()
             os.close(complaints)
@@ -106,7 +105,10 @@ class EngineProcess:
             status = self._process.wait(CLOSE_LIMIT_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            return EngineFailed(f"The engine process closed its channel without a word while it {doing}.")
+            return EngineFailed(
+                f"The engine process closed its channel without a word while it {doing}.",
+                hint="Try again; if it happens again, please report it.",
+            )
         return _obituary(status, doing, self._last_words())
 
     def _last_words(self) -> str:

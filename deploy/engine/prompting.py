@@ -89,7 +89,7 @@ class Prompting:
     def _shown(self, messages: tuple[ChatMessage, ...], *, thinking: bool) -> tuple[str, "SeenPrompt"]:
         """A conversation with images, each where its message begins. Raises Refusal."""
         if self._eyes is None:
-            raise Refusal("No projector is loaded, so that no image can be shown.", "Give one with --projector.")
+            raise Refusal("No projector is loaded, so no image can be shown.", "Give one with --projector.")
         seam, place = self._marks(messages)
         turns = [self._turn(message, seam, place) for message in messages]
         if self._template is None:
@@ -154,7 +154,9 @@ class Prompting:
     def _keeps(self, turns: list[Any]) -> bool:
         try:
             return chr(PRIVATE_USE[0]) in self._rendered(turns, thinking=True)
-        except Refusal:
+        except Refusal as refusal:
+            if isinstance(refusal.__cause__, TookTooLong):
+                raise  # nobody should wait for it another time
             return False
 
     def _rendered(self, turns: list[Any], *, thinking: bool) -> str:
@@ -179,7 +181,7 @@ class Prompting:
                     bos_token=self._vocabulary.start_text,
                 )
         except Exception as error:  # foreign code
-            raise Refusal(f"The model's chat template cannot be used: {_why(error)}.") from error
+            raise Refusal(f"The model's chat template cannot be used: {_why(error)}.", "Try another model.") from error
 
 
 def _in_parts(turns: list[dict[str, str]]) -> list[dict[str, Any]]:

@@ -8,6 +8,9 @@ from typing import Literal
 
 import msgspec
 
+from deploy.engine.attack_protocol import Attack, Attacked
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.measure_protocol import Measure, Measured
 from deploy.engine.state_protocol import (
     BeginState,
     DescribeState,
@@ -57,37 +60,6 @@ class SealReport(msgspec.Struct, frozen=True, kw_only=True):
     """What is weaker than it could be, and why."""
     seconds: float = 0.0
     """How long sealing took."""
-
-
-class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """Exactly how a model is loaded. Made by fit, obeyed by the engine, stored with the installed model."""
-
-    context_tokens: int
-    batch_tokens: int = 512
-    """Tokens that are read in one step, and the physical batch: the compute buffer grows with it."""
-    kv_type: Literal["f16", "q8_0"] = "f16"
-    threads: int = 1
-    flash_attention: bool = True
-    load_mode: Literal["mmap", "read"] = "mmap"
-    """Mapped weights are page cache, which the kernel may take back; read weights are not."""
-    repack: bool = False
-    """Weights repacked for this processor: a second, anonymous copy of them."""
-    gpu_layers: int = 0
-    """Of the layers and the output behind them, how many at the end are computed on graphics processors; -1 for all."""
-    tensor_split: tuple[float, ...] = ()
-    """Shares of those for each graphics processor, in the engine's order; empty leaves it to the engine."""
-    experts_on_host: int = 0
-    """Of a mixture of experts, in how many layers, from the first, the experts stay in host memory."""
-    speculation_tokens: int = 0
-    """Most tokens that are guessed from the text so far and checked in one step; 0 is none. Every one of them needs
-    a row of the vocabulary more in the output buffer and in the compute buffer."""
-    checkpoint_bytes: int = 0
-    """Most memory for a copy of the state after the prompt, where a model's memory cannot go back by itself (sliding
-    windows, recurrent layers), so that the next turn need not read everything again; 0 is none."""
-    vectors: bool = False
-    """Whether it is loaded to make vectors of texts, of `context_tokens` at most, and not to answer."""
-    data_limit_bytes: int | None = None
-    """Most memory of its own that the process may take, mapped weights not counted; None is no limit."""
 
 
 class ChatMessage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -181,56 +153,8 @@ class Embed(msgspec.Struct, frozen=True, tag=True):
     texts: tuple[str, ...]
 
 
-class Targets(msgspec.Struct, frozen=True, kw_only=True):
-    """What was planted for an attack, all of it on this machine and made for the purpose."""
-
-    tcp4_port: int
-    tcp6_port: int
-    udp_port: int
-    abstract_name: str
-    socket_path: str
-    secret_path: str
-    drop_path: str
-    """A file name in a folder that its user may write to."""
-    mount_path: str
-    model_path: str
-    victim: int
-    """Another process of the same user."""
-    victim_address: int
-    """Where its secret lies in its memory."""
-
-
-class Attack(msgspec.Struct, frozen=True, tag=True):
-    """Try every way out. Only a process that was started for an audit obeys."""
-
-    targets: Targets
-    while_loading: bool = False
-    """In the state in which a model is read; otherwise in the one in which it answers."""
-
-
 class ListDevices(msgspec.Struct, frozen=True, tag=True):
     """Say which devices the engine's build can compute on."""
-
-
-class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """Tokens that are computed at once, again and again: one to see how fast it writes, many how fast it reads."""
-
-    threads: int
-    tokens: int
-    depth_tokens: int = 0
-    """How many are in memory before."""
-    least: int = 2
-    repeats: int = 64
-    limit_s: float = 0.1
-    """When no further repetition is begun, once the least are done."""
-
-
-class Measure(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """Load a model, time steps on it, and forget it again."""
-
-    paths: tuple[str, ...]
-    plan: LoadPlan
-    steps: tuple[Step, ...]
 
 
 class Cancel(msgspec.Struct, frozen=True, tag=True):
@@ -288,22 +212,6 @@ class Rehearsed(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Of the state, what is kept of sliding windows."""
 
 
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """How long one step took, each time."""
-
-    step: Step
-    seconds: tuple[float, ...]
-
-
-class Measured(msgspec.Struct, frozen=True, tag=True, kw_only=True):
-    """All steps of a measurement, in order."""
-
-    load_s: float
-    graph_nodes: int
-    """Operations of which a token is computed."""
-    timings: tuple[Timing, ...]
-
-
 class Reading(msgspec.Struct, frozen=True, tag=True):
     """How much of the prompt has been read, in tokens. `reused` of them were still in memory."""
 
@@ -350,7 +258,7 @@ class Speculation(msgspec.Struct, frozen=True, kw_only=True):
 
     guessed: int = 0
     right: int = 0
-    """Guessed tokens that the model drew itself: the answer is the same without them, only later."""
+    """Guessed tokens that the model then drew itself."""
     why_not: str = ""
     """Why it was left off at the end of the answer; empty where it was on."""
 
@@ -394,24 +302,6 @@ class Done(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     reason: Literal["stop", "length", "cancelled", "context"]
     """The model ended; max_tokens was reached; it was cancelled; the context is full."""
     stats: Stats
-
-
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attack and how it ended."""
-
-    name: str
-    what: str
-    """What it tries, in a sentence."""
-    open: bool
-    """Whether it worked."""
-    outcome: str
-    """The name of the error that stopped it; empty when nothing did."""
-
-
-class Attacked(msgspec.Struct, frozen=True, tag=True):
-    """All attacks, in order."""
-
-    attempts: tuple[Attempt, ...]
 
 
 class Devices(msgspec.Struct, frozen=True, tag=True):

@@ -22,8 +22,7 @@ MOST_GUESSES: Final = max(COSTS)
 WORTH_IT: Final = 1.4
 """Expected speed, in tokens for the time of one plain step, from which on guesses are checked.
 
-Well above 1, since the engine rounds a little differently when it computes several tokens at once: a text that copies
-is so sure of itself that this changes no word, and other texts are left alone.
+Well above 1: the chance is known roughly, and what steps cost differs between machines and models.
 """
 FIRST_CHANCE: Final = 0.5
 CHANCE_WEIGHT: Final = 1 / 8
@@ -31,11 +30,12 @@ TOO_DEAR: Final = 1.8
 """Times the assumed cost, from which on even a text that only copies gains nothing worth the trouble."""
 LOOKED_AT: Final = 16
 """Steps of each kind that the cost is taken from, and half of them before it counts."""
-LEAST_DOUBTS: Final = 4
-RIGHT_FOR_A_DOUBT: Final = 4
-"""A close call costs a step, as much as several right guesses save: with fewer of them it ends for this answer."""
 NO_REPETITION: Final = "nothing in the text repeated"
-UNSURE: Final = "the model is too unsure of its words"
+EXACT: Final = "at temperature 0 every token is computed by itself"
+"""Computed several at once they are rounded a little differently: the engine's products of matrices take other ways for
+one row and for several (on a processor those of the K and V caches without flash attention, of repacked weights from
+four rows on, of a cache that is split from 512 cells on with flash attention). Where tokens are drawn by chance this is
+lost in it; the likeliest token of a close call could be another."""
 
 
 class Lookup:
@@ -131,20 +131,13 @@ class Guesser:
         self._met = False
         self._guessed = 0
         self._right = 0
-        self._doubts = 0
 
     def took(self, seconds: float, guesses: int) -> None:
         """Learn what a step took that checked so many guesses."""
         self._pace.take(seconds, guesses)
 
-    def doubted(self) -> None:
-        """Learn that a draw was so close that it was computed again."""
-        self._doubts += 1
-
     def propose(self, most: int) -> list[int]:
         """Guesses to check in the next step, at most `most`; none where it does not pay."""
-        if self._is_unsure:
-            return []
         if len(self._expected) < MOST_GUESSES:
             self._expected = self._lookup.guess(MOST_GUESSES)[::-1] or self._expected
             self._met = self._met or bool(self._expected)
@@ -165,9 +158,5 @@ class Guesser:
 
     def report(self) -> Speculation:
         """What came of it."""
-        why_not = UNSURE if self._is_unsure else self._pace.why_not() if self._met else NO_REPETITION
+        why_not = self._pace.why_not() if self._met else NO_REPETITION
         return Speculation(guessed=self._guessed, right=self._right, why_not=why_not)
-
-    @property
-    def _is_unsure(self) -> bool:
-        return self._doubts >= LEAST_DOUBTS and self._doubts * RIGHT_FOR_A_DOUBT > self._right

@@ -18,7 +18,8 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from deploy.engine.protocol import ChatMessage, LoadPlan
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import ChatMessage
 from deploy.engine.state_protocol import StateShape
 from deploy.errors import EngineFailed, IntegrityError, NotFound
 
@@ -66,7 +67,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
         """Why the state is of no use to a model that is loaded so; empty where it is."""
         was, kept = self.origin, self.plan
         if was.sha256 != origin.sha256:
-            return f"it is of another model, {was.model}"
+            return f"it belongs to another model, {was.model}"
         if was.adapters != origin.adapters:
             return "it was kept with other adapters"
         if was.engine != origin.engine:
@@ -94,7 +95,7 @@ class StateFile:
     def pieces(self) -> Iterator[bytes]:
         """The state, every piece proved before it is given. Raises IntegrityError at the first that is not right."""
         if not self.whole:
-            raise self._refused("it has not the length that it was written with")
+            raise self._refused("its length has changed since it was written")
         for number, size in enumerate(self.header.shape.pieces_bytes):
             data, code = self._read(size), self._read(CODE_BYTES)
             if not hmac.compare_digest(code, _code_of_piece(self._key, self._code, number, data)):
@@ -104,7 +105,7 @@ class StateFile:
     def _read_header(self) -> Header:
         prefix = self._file.read(_HEADER_AT)
         if len(prefix) != _HEADER_AT or not prefix.startswith(MAGIC):
-            raise self._refused("it is no session of this version of Landfast")
+            raise self._refused("it was written by another version of Landfast")
         (length,) = _LENGTH.unpack_from(prefix, len(MAGIC))
         if length > HEADER_LIMIT_BYTES:
             raise self._refused("it was altered after it was written")
@@ -125,7 +126,7 @@ class StateFile:
     def _refused(self, why: str) -> IntegrityError:
         return IntegrityError(
             f"The kept session {self._name} is not used: {why}.",
-            hint=f"Remove it with `landfast sessions remove {self._name}`, and give the document once more.",
+            hint=f"Remove it with `landfast sessions remove {self._name}`, then give the document again.",
         )
 
 
@@ -136,10 +137,12 @@ def opened(path: Path, key: bytes, name: str) -> Iterator[StateFile]:
     try:
         descriptor = os.open(path, flags)
     except FileNotFoundError as error:
-        hint = "`landfast sessions` lists those that there are."
+        hint = "`landfast sessions` lists those that are kept."
         raise NotFound(f"There is no kept session {name}.", hint=hint) from error
     except OSError as error:
-        raise IntegrityError(f"The kept session {name} cannot be read: {error.strerror}.") from error
+        raise IntegrityError(
+            f"The kept session {name} cannot be read: {error.strerror}.", hint="Check its permissions."
+        ) from error
     try:
         _require_own(os.fstat(descriptor), name)
     except IntegrityError:
@@ -167,7 +170,7 @@ def write(file: BinaryIO, key: bytes, header: Header, pieces: Iterable[bytes]) -
         raise EngineFailed("The engine gave less of its state than it had described.")
 
 
-def size_of(header: Header) -> int:
+def length_bytes(header: Header) -> int:
     """How long the file of a session is."""
     pieces = CODE_BYTES * len(header.shape.pieces_bytes)
     return _HEADER_AT + len(msgspec.msgpack.encode(header)) + CODE_BYTES + header.shape.total_bytes + pieces
@@ -191,6 +194,6 @@ def _require_own(found: os.stat_result, name: str) -> None:
     owner = getattr(os, "geteuid", lambda: found.st_uid)()
     if not stat.S_ISREG(found.st_mode) or found.st_uid != owner:
         raise IntegrityError(
-            f"The kept session {name} is not used: it is not a file of this user.",
-            hint="Only sessions that this user kept are resumed.",
+            f"The kept session {name} is not used: the file belongs to another user.",
+            hint="Keep it again as this user: only sessions of this user are resumed.",
         )

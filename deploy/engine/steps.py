@@ -10,9 +10,6 @@ from deploy.engine.speculate import Guesser
 
 LAST: Final = -1
 """Index of the only output of a plain step."""
-CLEAR_LEAD: Final = 0.25
-"""By how much the likeliest token must lead the next for a draw after several tokens that were computed at once. They
-are rounded a little differently from single ones; a close call is computed again by itself."""
 
 
 class Steps:
@@ -38,12 +35,6 @@ class Steps:
         computing = not self._ready
         if computing and not self._compute(most):
             return None
-        if self._at != LAST and self._context.lead(self._at) < CLEAR_LEAD:
-            computing = False  # of a step that is computed twice no time is taken
-            if self._guesser:
-                self._guesser.doubted()
-            if not self._compute_alone():
-                return None
         token = int(native.llama_sampler_sample(chain, self._context.pointer, self._at))
         if self._guesser:
             if computing:  # up to here, since a graphics processor computes on after the call
@@ -60,12 +51,6 @@ class Steps:
             return False
         self._at = 0 if self._guesses else LAST
         return True
-
-    def _compute_alone(self) -> bool:
-        """Compute the last token again, without the guesses after it."""
-        self._context.forget_last(len(self._guesses) + 1)
-        self._guesses, self._at = [], LAST
-        return self._context.decode([self._last])
 
     def _compare(self, token: int) -> None:
         """Go on along the guesses while they are what is drawn; drop the others from memory."""

@@ -16,11 +16,11 @@ import llama_cpp.llama_cpp as native
 import llama_cpp.mtmd_cpp as mtmd
 
 from deploy.engine.context import Context
+from deploy.engine.load_plan import LoadPlan
 from deploy.engine.native import Log, Refusal, StopFlag
-from deploy.engine.picture import NoPicture, require_bounded, size_of
-from deploy.engine.protocol import LoadPlan
+from deploy.engine.orientation import CHANNELS, UPRIGHT, orientation_of, shown_size, turned
+from deploy.engine.picture import NoPicture, Size, require_bounded, size_of
 
-CHANNELS: Final = 3
 LOOK_EVERY_NODES: Final = 16
 """Operations of the projector between two looks at whether the user asked to stop."""
 CHATTER: Final = 1
@@ -76,10 +76,7 @@ class Eyes:
         pixels = self._stb.stbi_load_from_memory(data, len(data), *stated, CHANNELS)
         if not pixels:
             raise Refusal(f"Image {number} cannot be decoded ({self._why()}).", DAMAGED)
-        try:
-            return mtmd.mtmd_bitmap_init(width.value, height.value, pixels)
-        finally:
-            self._stb.stbi_image_free(pixels)
+        return self._upright(pixels, size, orientation_of(data))
 
     def read(self, context: Context, chunk: Any, token: int) -> bool:
         """Compute a piece of an image into memory, as copies of a token.
@@ -121,6 +118,17 @@ class Eyes:
                 ctypes.c_void_p(0),
             )
         )
+
+    def _upright(self, pixels: Any, size: Size, orientation: int) -> Any:
+        """What was decoded, turned as it is to be shown; the decoder's memory is given back."""
+        try:
+            if orientation == UPRIGHT:
+                return mtmd.mtmd_bitmap_init(*size, pixels)
+            stored = ctypes.string_at(pixels, CHANNELS * size.pixels)
+        finally:
+            self._stb.stbi_image_free(pixels)
+        shown = turned(stored, size, orientation)
+        return mtmd.mtmd_bitmap_init(*shown_size(size, orientation), (ctypes.c_uint8 * len(shown)).from_buffer(shown))
 
     def _params(self, plan: LoadPlan) -> Any:
         params = mtmd.mtmd_context_params_default()
@@ -189,7 +197,7 @@ class SeenPrompt:
         try:
             for number, data in enumerate((part for part in self._parts if isinstance(part, bytes)), 1):
                 with _named(number):
-                    size = size_of(data)
+                    size = shown_size(size_of(data), orientation_of(data))
                 made.append(mtmd.mtmd_bitmap_init(*size, None) if placeholders else self._eyes.decoded(data, number))
                 name = hashlib.sha256(data + number.to_bytes(4, "little")).hexdigest()
                 mtmd.mtmd_bitmap_set_id(made[-1], name.encode())
@@ -273,5 +281,7 @@ def _decoder() -> Any:
         library.stbi_failure_reason.restype = ctypes.c_char_p
         library.stbi_image_free.argtypes = (ctypes.c_void_p,)
     except AttributeError as error:
-        raise Refusal("This build of the engine does not decode images.", "Install Landfast's own engine.") from error
+        raise Refusal(
+            "This build of the engine does not decode images.", "Install the engine that comes with Landfast."
+        ) from error
     return library

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from deploy.engine import crew
+from deploy.engine.attack_protocol import Attack, Attacked
 from deploy.engine.gathering import gathered
+from deploy.engine.measure_protocol import Measure
 from deploy.engine.memory import resident_bytes
 from deploy.engine.protocol import (
-    Attack,
-    Attacked,
     Cancel,
     Count,
     Devices,
@@ -28,7 +28,6 @@ from deploy.engine.protocol import (
     ListDevices,
     Load,
     Loading,
-    Measure,
     Ready,
     Rehearse,
     Request,
@@ -43,9 +42,7 @@ if TYPE_CHECKING:
     from deploy.engine.llama import LlamaModel
     from deploy.engine.native import Log, StopFlag
 
-CANNOT_LOAD_HINT: Final = (
-    "Install it again, or run Landfast as the user who may read the folder that it is installed in."
-)
+CANNOT_LOAD_HINT: Final = "Install it again, or run Landfast as a user who may read the folder that it is installed in."
 
 
 def main(descriptor: int, start: Start) -> None:

@@ -8,7 +8,7 @@ import errno
 from collections.abc import Callable
 from typing import Final
 
-from deploy.engine.protocol import Attempt, Targets
+from deploy.engine.attack_protocol import Attempt, Targets
 from deploy.engine.seal import attacks_files, attacks_kernel, attacks_network, attacks_processes
 
 ATTACKS: Final[tuple[Callable[[Targets], None], ...]] = (

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from deploy.engine.protocol import Targets
+from deploy.engine.attack_protocol import Targets
 from deploy.engine.seal.kernel import call
 
 MARK: Final = b"landfast-attack"

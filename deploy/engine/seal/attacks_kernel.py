@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from typing import Final
 
-from deploy.engine.protocol import Targets
+from deploy.engine.attack_protocol import Targets
 from deploy.engine.seal.kernel import call
 
 CLONE_NEWUSER: Final = 0x10000000

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from deploy.engine.protocol import Targets
+from deploy.engine.attack_protocol import Targets
 
 MARK: Final = b"landfast-attack"
 IPPROTO_MPTCP: Final = 262

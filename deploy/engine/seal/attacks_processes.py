@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from deploy.engine.protocol import Targets
+from deploy.engine.attack_protocol import Targets
 from deploy.engine.seal.kernel import PR_SET_DUMPABLE, call, prctl
 
 PTRACE_SEIZE: Final = 0x4206

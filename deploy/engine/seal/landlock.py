@@ -13,7 +13,6 @@ from typing import Final, NamedTuple
 
 from deploy.engine.seal.kernel import PR_SET_NO_NEW_PRIVS, call, prctl
 
-EXECUTE: Final = 1 << 0
 WRITE_FILE: Final = 1 << 1
 READ_FILE: Final = 1 << 2
 READ_DIR: Final = 1 << 3

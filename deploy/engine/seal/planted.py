@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from deploy.engine.protocol import Targets
+from deploy.engine.attack_protocol import Targets
 from deploy.errors import EngineFailed
 
 VICTIM: Final = """
@@ -78,7 +78,9 @@ class Planted:
         try:
             victim = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         except OSError as error:
-            raise EngineFailed(f"A process to attack cannot be started: {error.strerror}.") from error
+            raise EngineFailed(
+                f"A process to attack cannot be started: {error.strerror}.", hint="Try again."
+            ) from error
         self._stack.callback(_end, victim)
         return victim
 

@@ -106,7 +106,7 @@ def _narrow(stage: str, here: Architecture) -> None:
     try:
         seccomp.install(seccomp.assemble("load" if stage == "load" else "serve", here, os.getpid()))
     except OSError as error:
-        raise Unsealable(f"The seal cannot be made narrower: {error.strerror}.") from error
+        raise Unsealable(f"The seal cannot be made tighter: {error.strerror}.") from error
 
 
 def _landlock_abi(start: Start) -> int:

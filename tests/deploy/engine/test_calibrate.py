@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.engine.client import LlamaEngine, Trial
-from deploy.engine.protocol import LoadPlan, Step
+from deploy.engine.base import Trial
+from deploy.engine.client import LlamaEngine
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.measure_protocol import Step
 from deploy.errors import EngineFailed
 from deploy.gguf.hollow import HollowModel, write_hollow
 

@@ -6,8 +6,8 @@ import llama_cpp.llama_cpp as native
 import pytest
 
 from deploy.engine.computing import ABORTED, Computing
+from deploy.engine.load_plan import LoadPlan
 from deploy.engine.native import StopFlag
-from deploy.engine.protocol import LoadPlan
 
 pytestmark = pytest.mark.engine
 

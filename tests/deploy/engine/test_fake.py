@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.engine.client import Engine, Session
+from deploy.engine.base import Engine, Session
 from deploy.engine.fake import FakeEngine
-from deploy.engine.protocol import ChatMessage, Done, Generate, LoadPlan, Reading, Text
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import ChatMessage, Done, Generate, Reading, Text
 from deploy.errors import EngineFailed
 
 PLAN = LoadPlan(context_tokens=256)

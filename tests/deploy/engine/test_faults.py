@@ -15,7 +15,8 @@ import pytest
 
 from deploy.engine.client import LlamaEngine, LlamaSession
 from deploy.engine.files import HeldFiles
-from deploy.engine.protocol import Done, Generate, Load, LoadPlan, Reading, Sampling, Text
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import Done, Generate, Load, Reading, Sampling, Text
 from deploy.errors import EngineFailed, IntegrityError
 
 pytestmark = [

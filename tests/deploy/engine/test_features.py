@@ -15,10 +15,11 @@ import pytest
 
 from deploy.commands.answers import read_schema
 from deploy.engine.client import LlamaEngine, LlamaSession
-from deploy.engine.protocol import Adapter, ChatMessage, Done, Generate, LoadPlan, Sampling, Text, Thinking
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import Adapter, ChatMessage, Done, Generate, Sampling, Text, Thinking
 from deploy.errors import EngineFailed, UsageError
 from deploy.gguf.adapter import inspect_adapter, require_fits
-from tests.support.gguf import GgufFile, TensorSpec, number, numbers, text, texts, tiny_model
+from tests.support.gguf import TensorSpec, adapter_file, number, numbers, text, texts, tiny_model
 
 pytestmark = pytest.mark.engine
 
@@ -182,14 +183,7 @@ def dot(one: tuple[float, ...], other: tuple[float, ...]) -> float:
 
 def adapter(path: Path, strength: float) -> Path:
     """An adapter for SmolLM2 135M that turns one projection of every block into noise of this strength."""
-    file = GgufFile(
-        settings={
-            "general.type": text("adapter"),
-            "general.architecture": text("llama"),
-            "adapter.type": text("lora"),
-            "adapter.lora.alpha": number("f32", 4.0),
-        }
-    )
+    file = adapter_file(alpha=4.0)
     for block in range(30):
         file.tensors += [
             TensorSpec(f"blk.{block}.attn_output.weight.lora_a", (576, 4)),

@@ -8,7 +8,8 @@ from typing import Final
 import pytest
 
 from deploy.engine.client import LlamaEngine
-from deploy.engine.protocol import ChatMessage, Done, Generate, LoadPlan, Sampling, Text
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import ChatMessage, Done, Generate, Sampling, Text
 from deploy.errors import EngineFailed
 from tests.support.gguf import F32, WIDTH, GgufFile, TensorSpec, number, numbers, text, texts, tiny_model
 

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
+from deploy.engine.load_plan import LoadPlan
 from deploy.engine.native import Log, StopFlag, _model_params
-from deploy.engine.protocol import LoadPlan
 
 pytestmark = pytest.mark.engine
 
@@ -62,9 +62,9 @@ def test_a_plan_is_obeyed_to_the_letter() -> None:
     params = context_params(plan)
     assert (params.n_ctx, params.n_batch, params.n_threads, params.type_k) == (300, 300, 3, 8)
     assert (params.n_ubatch, params.n_threads_batch, params.type_v, params.flash_attn_type) == (300, 3, 8, 1)
-    assert (params.swa_full, params.n_outputs_max) == (False, 1)
+    assert (params.swa_full, params.n_outputs_max) == (False, 16)
     other = context_params(LoadPlan(context_tokens=4096, batch_tokens=256, flash_attention=False, speculation_tokens=7))
-    assert (other.n_batch, other.flash_attn_type, other.type_k, other.n_outputs_max) == (256, 0, 1, 8)
+    assert (other.n_batch, other.flash_attn_type, other.type_k, other.n_outputs_max) == (256, 0, 1, 16)
 
 
 def test_weights_are_loaded_as_planned() -> None:

@@ -50,7 +50,7 @@ def test_a_file_that_is_not_understood_is_a_no(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [0o666, 0o664])
 def test_a_file_that_others_can_write_is_a_no(tmp_path: Path, mode: int) -> None:
     """Else any user could allow it."""
-    with pytest.raises(PolicyRefused, match="written by others than root"):
+    with pytest.raises(PolicyRefused, match="written by users other than root"):
         require_unsealed_allowed(settings(tmp_path, "allow_unsealed = true\n", mode))
 
 
@@ -59,7 +59,7 @@ def test_a_file_of_another_user_is_a_no(tmp_path: Path) -> None:
     """Whatever is in it."""
     path = settings(tmp_path, "allow_unsealed = true\n")
     os.chown(path, 65534, 65534)
-    with pytest.raises(PolicyRefused, match="written by others than root"):
+    with pytest.raises(PolicyRefused, match="written by users other than root"):
         require_unsealed_allowed(path)
 
 

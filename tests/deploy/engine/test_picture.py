@@ -36,7 +36,7 @@ def test_the_size_is_the_one_in_the_header() -> None:
         (bomb(2**31 - 1, 1), "pixels"),
         (bomb(0, 10), "0 x 10"),
         (jpeg(65535, 65535), "65,535 x 65,535"),
-        (png() + bytes(FILE_LIMIT_BYTES), "more than 16 MiB"),
+        (png() + bytes(FILE_LIMIT_BYTES), "more than 16 MB"),
     ],
 )
 def test_what_cannot_be_looked_at_is_refused_unread(data: bytes, why: str) -> None:

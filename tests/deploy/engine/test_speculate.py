@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.engine.speculate import COSTS, LEAST_DOUBTS, LOOKED_AT, NO_REPETITION, UNSURE, Guesser, Lookup, Pace
+from deploy.engine.speculate import COSTS, LOOKED_AT, NO_REPETITION, Guesser, Lookup, Pace
 
 TEXT = [10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
 
@@ -108,21 +108,6 @@ def test_it_goes_off_when_guesses_fail() -> None:
     assert 0 < checked < 20
     assert guesser.report().right == 0
     assert "too few" in guesser.report().why_not
-
-
-@pytest.mark.parametrize(("right", "goes_on"), [(0, False), (7, False), (21, True)])
-def test_close_calls_end_it_where_few_guesses_are_right(right: int, goes_on: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    """Each of them computes a step twice, which no clock sees; a text that copies can afford a few."""
-    text = [*TEXT, *TEXT[:3]]
-    guesser = beginning(text, 7, 0.98)
-    while guesser.report().right < right:
-        for token in guesser.propose(7):
-            guesser.saw(token, checked=True)
-    for _ in range(LEAST_DOUBTS):
-        assert guesser.propose(7)
-        guesser.doubted()
-    assert bool(guesser.propose(7)) is goes_on
-    assert (guesser.report().why_not == UNSURE) is not goes_on
 
 
 def test_a_new_answer_begins_anew() -> None:

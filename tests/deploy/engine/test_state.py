@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from deploy.engine.client import LlamaEngine, LlamaSession
-from deploy.engine.protocol import ChatMessage, Done, Generate, LoadPlan, Sampling, Stats, Text
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import ChatMessage, Done, Generate, Sampling, Stats, Text
 from deploy.engine.state_protocol import StateShape
 from deploy.errors import EngineFailed, IntegrityError
 

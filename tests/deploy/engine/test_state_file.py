@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from deploy.engine import state_protocol
-from deploy.engine.protocol import ChatMessage, LoadPlan
-from deploy.engine.state_file import CODE_BYTES, Header, Origin, opened, size_of, write
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import ChatMessage
+from deploy.engine.state_file import CODE_BYTES, Header, Origin, length_bytes, opened, write
 from deploy.engine.state_protocol import StateShape
 from deploy.errors import EngineFailed, IntegrityError, NotFound
 
@@ -76,7 +77,7 @@ def look(path: Path) -> None:
 def test_what_was_written_is_read(tmp_path: Path) -> None:
     """To the byte, and in the length that was foretold."""
     content = written(header())
-    assert size_of(header()) == len(content)
+    assert length_bytes(header()) == len(content)
     found, pieces = read(tmp_path / "one.session", content)
     assert found == header()
     assert b"".join(pieces) == STATE
@@ -132,7 +133,7 @@ def test_another_users_file_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     path.write_bytes(written(header()))
     with monkeypatch.context() as patch:
         patch.setattr(os, "geteuid", lambda: os.getuid() + 1)
-        with pytest.raises(IntegrityError, match="not a file of this user"):
+        with pytest.raises(IntegrityError, match="belongs to another user"):
             look(path)
     (tmp_path / "link").symlink_to(path)
     (tmp_path / "folder").mkdir()

@@ -13,7 +13,8 @@ import pytest
 
 from deploy.engine.client import LlamaEngine, LlamaSession
 from deploy.engine.files import Projector
-from deploy.engine.protocol import ChatMessage, Done, Generate, LoadPlan, Sampling, Stats, Text
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import ChatMessage, Done, Generate, Sampling, Stats, Text
 from deploy.engine.seal.planted import Planted
 from deploy.errors import EngineFailed, IntegrityError
 from tests.support.eyes import (
@@ -30,6 +31,7 @@ from tests.support.eyes import (
     write_projector,
 )
 from tests.support.gguf import GgufFile, number
+from tests.support.photo import exif, photo
 
 pytestmark = pytest.mark.engine
 
@@ -108,6 +110,15 @@ def test_text_after_an_image_is_answered_as_before_it(session: LlamaSession, smo
     assert figures.image_tokens == 0
     assert "images" in seeing.speculation.why_not
     assert "images" not in figures.speculation.why_not
+
+
+def test_a_photo_is_looked_at_as_it_was_taken(session: LlamaSession) -> None:
+    """The camera's note on how it was held is obeyed, and a photo that is stored as it is shown looks the same."""
+    lying = ((0, 60, 120, 180), (30, 200, 90, 255))
+    upright = tuple(zip(*reversed(lying), strict=True))
+    turned, _ = answer(session, shown(photo(lying, exif(6))))
+    assert turned == answer(session, shown(photo(upright)))[0]
+    assert turned != answer(session, shown(photo(lying)))[0]
 
 
 HOSTILE: Final = {

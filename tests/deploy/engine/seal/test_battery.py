@@ -6,14 +6,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 import msgspec
 import pytest
 
+from deploy.engine.attack_protocol import Attempt
 from deploy.engine.client import LlamaEngine
-from deploy.engine.protocol import Attempt, ChatMessage, Done, Generate, LoadPlan, Sampling, SealReport, Text
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import ChatMessage, Done, Generate, Sampling, SealReport, Text
 from deploy.engine.seal.attacks import ATTACKS
 from deploy.engine.seal.landlock import supported_abi
 from deploy.engine.seal.outside import look
@@ -63,6 +66,12 @@ def battery(engine: LlamaEngine, model: Path | None = None) -> Outcome:
         return Outcome(attempts, while_loading, planted.received(), seal)
 
 
+@cache
+def battery_at(abi: int | None) -> Outcome:
+    """The battery against the engine as root has it, once for each kernel that is tried."""
+    return battery(LlamaEngine(audit=True, landlock_abi_at_most=abi))
+
+
 def opened(attempts: tuple[Attempt, ...]) -> list[str]:
     """Names of the attacks that worked."""
     return [attempt.name for attempt in attempts if attempt.open]
@@ -87,7 +96,7 @@ def require_abi(abi: int | None) -> None:
 def test_no_attack_works_on_a_sealed_engine(abi: int | None) -> None:
     """On this kernel and on older ones, and nothing reaches the listeners."""
     require_abi(abi)
-    found = battery(LlamaEngine(audit=True, landlock_abi_at_most=abi))
+    found = battery_at(abi)
     assert len(found.attempts) == len(ATTACKS) >= 44
     assert opened(found.attempts) == []
     assert not_refused(found.attempts) == NOTHING_FORGOTTEN
@@ -100,7 +109,7 @@ def test_no_attack_works_on_a_sealed_engine(abi: int | None) -> None:
 def test_while_a_model_is_read_nothing_can_be_taken_out(abi: int | None) -> None:
     """With Landlock only properties of files can be asked for; without it files can be read, and sent nowhere."""
     require_abi(abi)
-    found = battery(LlamaEngine(audit=True, landlock_abi_at_most=abi))
+    found = battery_at(abi)
     readable = {
         "read password hashes",
         "read user list",
