@@ -2,17 +2,19 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol, runtime_checkable
 
 from textual import on
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
 from textual.screen import Screen
 
 from deploy.commands.context import Context
-from deploy.errors import UsageError
-from deploy.fit.fit import Workload, gigabytes
+from deploy.errors import Interrupted, UsageError
+from deploy.fit.fit import Workload
+from deploy.quantities import gigabytes
 from deploy.results import Problem
 from deploy.sources.base import Progress
 from tui.installs import Installs
@@ -20,9 +22,11 @@ from tui.jobs import InstallJob, Job
 from tui.keymap import KEYMAP, PLACES, bind
 from tui.look import take_look
 from tui.messages import InstallOver, Look, LookDone, MachineSeen
+from tui.nocolor import NO_COLOUR, forget_empty_wish
 from tui.rows import Row
 from tui.screens.models import ModelsScreen
 from tui.settings import read_settings
+from tui.terminal import is_gone, terminal
 
 if TYPE_CHECKING:
     from tui.driver import ChatDriver
@@ -32,6 +36,7 @@ ASK_ABOVE_BYTES: Final = 1_000_000_000
 """A larger install is asked for once more."""
 CHILDREN_LIMIT_S: Final = 0.6
 """How long quitting waits for jobs to end their child processes."""
+TERMINAL_LOOK_S: Final = 1.0
 BLIND: Final = frozenset({"", "dumb", "unknown"})
 """Terminals that cannot place a character."""
 
@@ -87,6 +92,7 @@ class LandfastApp(App[int]):
 
     def __init__(self, context: Context, workload: Workload | None = None) -> None:
         """Take the world to work with; nothing of it is touched before the first frame."""
+        forget_empty_wish()
         super().__init__()
         self.context = context
         self.workload = workload or Workload()
@@ -115,7 +121,13 @@ class LandfastApp(App[int]):
             self.theme = self._settings.theme
         for remark in self._settings.remarks:
             self.notify(remark, title="Settings", severity="warning", markup=False)
+        if (descriptor := terminal()) is not None and not self.is_headless:
+            self.set_interval(TERMINAL_LOOK_S, lambda: self._leave_with_terminal(descriptor))
         self.call_after_refresh(self.look_again)
+
+    def _leave_with_terminal(self, descriptor: int) -> None:
+        if is_gone(descriptor):
+            self.exit(return_code=Interrupted.exit_code)
 
     def on_unmount(self) -> None:
         """Leave nothing running: no engine, no download."""
@@ -124,6 +136,10 @@ class LandfastApp(App[int]):
         if self._conversation is not None:
             self._conversation.close()
         self.installs.close(CHILDREN_LIMIT_S)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """What changes all that is painted: with NO_COLOR, no colour is left."""
+        return (NO_COLOUR,) if self.no_color else super().get_line_filters()
 
     def keys_of(self, identifier: str) -> str:
         """The keys that mean this now."""
@@ -317,7 +333,7 @@ class LandfastApp(App[int]):
 
 def _question(row: Row) -> str:
     """What to ask before an install: of a large one, and of a model that does not suit."""
-    size = f"{gigabytes(row.size_bytes)} will be brought here and stored."
+    size = f"{gigabytes(row.size_bytes)} will be installed here."
     if row.remark:
         return f"{row.remark} {size}"
     return size if row.size_bytes > ASK_ABOVE_BYTES else ""
@@ -330,7 +346,7 @@ def main() -> int:
     """
     if os.environ.get("TERM", "") in BLIND and sys.platform != "win32":
         raise UsageError(
-            "This terminal says that it cannot place text (TERM), so the interface cannot be shown.",
+            "This terminal cannot show the interface: by TERM it cannot place text.",
             hint="The same in plain lines: `landfast select`, `landfast install`, `landfast chat`.",
         )
     from deploy.commands.context import real_context

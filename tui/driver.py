@@ -8,19 +8,27 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
+from deploy.commands import sessions
 from deploy.commands.chat import Conversation, Overflow
 from deploy.commands.context import Context
+from deploy.commands.looking import image_tokens, open_to_look
 from deploy.commands.session import Opened, open_model
 from deploy.engine.protocol import ChatMessage, Done, Event
+from deploy.engine.state_protocol import StateShape
 from deploy.fit.fit import Workload
 from deploy.results import Problem
 from deploy.sources.base import Progress
 from tui.jobs import Job
 from tui.talk import Asking
 
+if TYPE_CHECKING:
+    from deploy.engine.state_file import StateFile
+
+T = TypeVar("T")
 DriverState = Literal["empty", "loading", "ready", "busy", "broken"]
 
 
@@ -41,7 +49,17 @@ class Held:
     overflow: Overflow
 
 
-Happening = Progress | Opened | Event | Held | Trouble
+@dataclass(frozen=True, slots=True)
+class TakenUp:
+    """A kept session, with the model of it loaded."""
+
+    opened: Opened
+    resumed: sessions.Resumed
+    messages: tuple[ChatMessage, ...]
+    created: str
+
+
+Happening = Progress | Opened | TakenUp | Event | Held | Trouble
 Tell = Callable[[Happening], bool]
 """Passes on what happens; False says that nobody waits for it any more."""
 
@@ -59,29 +77,50 @@ class ChatDriver:
         """One request at a time on the channel to the engine; every session has its own."""
         self._stopping = threading.Event()
         self._said: tuple[tuple[ChatMessage, ...], int] = ((), 0)
+        self._heard: tuple[ChatMessage, ...] | None = None
+        """What the engine has in memory, to the last word."""
         self.state: DriverState = "empty"
         self.name: str | None = None
         """The model that was asked for; None for the best installed one."""
+        self.projector: Path | None = None
+        """What a person named for it to look at images with; None for what was installed with it, if anything was."""
         self.opened: Opened | None = None
         self.conversation: Conversation | None = None
         self.asking = Asking()
         self.system = ""
 
-    def open(self, name: str | None) -> None:
+    def open(self, name: str | None, projector: Path | None = None) -> None:
         """Load a model, in place of the one before. The turns stay."""
         self._let_go()
+        if projector is not None or name != self.name:
+            self.projector = projector
         self.name = name
         self.state = "loading"
-        workload = self.workload
+        workload, looks_with = self.workload, self.projector
 
         def load(context: Context, tell: Tell) -> None:
-            opened = open_model(context, name, workload)
+            opened = open_to_look(context, name, workload, looks_with, lambda world: open_model(world, name, workload))
             if not tell(opened):
                 opened.session.close()
 
         self._begin("load", load)
 
-    def say(self, text: str) -> None:
+    def take_up(self, name: str, model: str) -> None:
+        """Load the model of a kept session, with what it had in memory."""
+        self._let_go()
+        self.name, self.projector = model, None
+        self.state = "loading"
+        workload = self.workload
+
+        def load(context: Context, tell: Tell) -> None:
+            sessions.require_keepable(context, None, name)
+            taken = _taken_up(context, name, workload)
+            if not tell(taken):
+                taken.opened.session.close()
+
+        self._begin("load", load)
+
+    def say(self, text: str, images: tuple[bytes, ...] = ()) -> None:
         """Ask, if the context holds it. Only while the state is "ready"."""
         conversation, speaking = self.conversation, self._speaking
         if conversation is None:
@@ -94,11 +133,11 @@ class ChatDriver:
 
         def answer(_: Context, tell: Tell) -> None:
             with speaking:
-                overflow = conversation.overflow(text)
+                overflow = conversation.overflow(text, images)
                 if overflow is not None:
                     tell(Held(overflow))
                     return
-                for event in conversation.say(text):
+                for event in conversation.say(text, images):
                     tell(event)
                     if stopping.is_set():  # it may have been asked for before the engine had heard the question
                         stopping.clear()
@@ -117,17 +156,45 @@ class ChatDriver:
         """With which the last answer was drawn."""
         return None if self.conversation is None else self.conversation.sampling.seed
 
-    def count(self, text: str, tell: Callable[[int | Problem], None]) -> bool:
-        """Have the tokens of a text counted; `tell` is called from a thread. False where no model is loaded."""
+    @property
+    def sees(self) -> bool:
+        """Whether the model that is loaded can be shown images."""
+        return self.opened is not None and self.opened.session.loaded.sees
+
+    def count(self, what: str | bytes, tell: Callable[[int | Problem], None]) -> bool:
+        """Have the tokens of a text or an image counted. False where no model is loaded."""
+        return self._aside(
+            lambda _, opened: (
+                opened.session.count(what) if isinstance(what, str) else image_tokens(opened.session, what)
+            ),
+            tell,
+        )
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the engine has this conversation in memory, to its last word, and nothing else."""
+        return self.conversation is not None and self._heard == self.conversation.said
+
+    def weigh(self, tell: Callable[[StateShape | Problem], None]) -> bool:
+        """Have the model's state measured, as it would be kept."""
+        return self._aside(lambda _, opened: opened.session.describe_state(), tell)
+
+    def keep(self, name: str, tell: Callable[[sessions.Kept | Problem], None]) -> bool:
+        """Have the model's state of the conversation written to the disk."""
+        said = () if self.conversation is None else self.conversation.said
+        return self._aside(lambda context, opened: sessions.keep(context, opened, name, said), tell)
+
+    def _aside(self, work: Callable[[Context, Opened], T], tell: Callable[[T | Problem], None]) -> bool:
+        """Ask the engine for something beside the conversation; `tell` is called from a thread."""
         opened, speaking = self.opened, self._speaking
         if opened is None:
             return False
 
-        def work(_: Context) -> int:
+        def asking(context: Context) -> T:
             with speaking:
-                return opened.session.count(text)
+                return work(context, opened)
 
-        Job(self._context, work, on_end=tell).start()
+        Job(self._context, asking, on_end=tell).start()
         return True
 
     def stop(self) -> None:
@@ -161,6 +228,8 @@ class ChatDriver:
                 happened.append((at_s, what))
             elif isinstance(what, Opened):
                 what.session.close()
+            elif isinstance(what, TakenUp):
+                what.opened.session.close()
 
     def _begin(self, doing: Literal["load", "answer"], work: Callable[[Context, Tell], None]) -> None:
         def tell(what: Happening) -> bool:
@@ -184,10 +253,17 @@ class ChatDriver:
         match what:
             case Opened():
                 self._take_over(what)
-            case Done() | Held():
+            case TakenUp():
+                self._take_over(what.opened)
+                self._heard = None if what.resumed.why_not else what.messages
+            case Done():
+                self.state = "ready"
+                self._heard = None if self.conversation is None else self.conversation.said
+            case Held():
                 self.state = "ready"
             case Trouble():
                 self.state = "broken" if what.ended else "ready"
+                self._heard = None
 
     def _take_over(self, opened: Opened) -> None:
         self.opened = opened
@@ -207,4 +283,14 @@ class ChatDriver:
         if self.opened is not None:
             self.opened.session.close()
             self.opened = None
+        self._heard = None
         self.drain()
+
+
+def _taken_up(context: Context, name: str, workload: Workload) -> TakenUp:
+    """A kept session with its model. Raises what opening it raises."""
+    with sessions.resuming(context, name) as found:
+        kept = cast("StateFile", found)  # there is one, since it was named
+        opened = sessions.open_like(context, kept, None, workload, ())
+        resumed = cast("sessions.Resumed", sessions.take_over(context, opened, kept))
+        return TakenUp(opened, resumed, kept.header.messages, kept.header.created)

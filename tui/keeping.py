@@ -5,12 +5,16 @@ from collections.abc import Callable
 
 import msgspec
 
+from deploy.commands import sessions
 from deploy.commands.context import Context
 from deploy.commands.conversations import forbidden, keep, shelf
 from deploy.conversations import Summary, Talk
 from deploy.results import Problem
 from tui.jobs import Job
 from tui.talk import LiveTalk
+
+Stored = Summary | sessions.ListedSession
+"""What is on the disk: a saved conversation, or a kept session."""
 
 
 class Keeper:
@@ -40,8 +44,8 @@ class Keeper:
         self._last = Job(self._context, work, on_end=tell)
         self._last.start()
 
-    def listed(self, words: str, tell: Callable[[tuple[Summary, ...] | Problem], None]) -> None:
-        """All saved conversations, or those in which the words occur."""
+    def listed(self, words: str, tell: Callable[[tuple[Stored, ...] | Problem], None]) -> None:
+        """All saved conversations and kept sessions, or those in which the words occur."""
         Job(self._context, lambda context: _listed(context, words), on_end=tell).start()
 
     def get(self, number: int, tell: Callable[[Talk | Problem], None]) -> None:
@@ -55,6 +59,15 @@ class Keeper:
             with self._writing:
                 shelf(context).delete(number)
                 return number
+
+        Job(self._context, work, on_end=tell).start()
+
+    def remove(self, session: str, tell: Callable[[int | Problem], None]) -> None:
+        """Take a kept session away."""
+
+        def work(context: Context) -> int:
+            done = sessions.remove(context, session)
+            return 0 if done.data is None else done.data.freed_bytes
 
         Job(self._context, work, on_end=tell).start()
 
@@ -78,7 +91,19 @@ class Keeper:
             self._last.join(limit_s)
 
 
-def _listed(context: Context, words: str) -> tuple[Summary, ...]:
+def _listed(context: Context, words: str) -> tuple[Stored, ...]:
+    return (*_saved(context, words), *_kept(context, words))
+
+
+def _kept(context: Context, words: str) -> tuple[sessions.ListedSession, ...]:
+    """Sessions in whose name, model or beginning the words occur."""
+    data = sessions.list_sessions(context).data
+    wanted = words.casefold().split()
+    texts = () if data is None else ((one, f"{one.name} {one.begins} {one.model}".casefold()) for one in data.sessions)
+    return tuple(one for one, text in texts if all(word in text for word in wanted))
+
+
+def _saved(context: Context, words: str) -> tuple[Summary, ...]:
     saved = shelf(context)
     all_of_them = saved.summaries()
     wanted = words.casefold().split()

@@ -41,7 +41,7 @@ def read_settings(folder: Path) -> Settings:
     try:
         return _settings(tomllib.loads(text), file)
     except tomllib.TOMLDecodeError as error:
-        return Settings(remarks=(f"{file} is not understood, so nothing in it holds: {error}.",))
+        return Settings(remarks=(f"{file} cannot be understood, so nothing in it is used: {error}.",))
 
 
 def _settings(content: dict[str, Any], file: Path) -> Settings:
@@ -63,7 +63,7 @@ def _settings(content: dict[str, Any], file: Path) -> Settings:
 def _problem(identifier: str, key: object, taken: Mapping[str, str]) -> str:
     """Why a line of [keys] cannot hold; empty where it can."""
     if identifier not in KEYMAP:
-        return f"there is nothing called {identifier!r} to press; F1 shows the names."
+        return f"there is no key named {identifier!r}; F1 shows the names."
     if not isinstance(key, str) or not key.strip():
         return f'{identifier!r} needs a key such as "f" or "ctrl+f".'
     place = identifier.partition(".")[0]

@@ -2,8 +2,10 @@
 
 from typing import Final
 
-from deploy.fit.fit import Fit, Workload, gigabytes, room_bytes
+from deploy.fit.fit import Fit, Workload
+from deploy.fit.placement import room_bytes
 from deploy.fit.rank import Ranked
+from deploy.quantities import gigabytes
 from profiles.budget import Budget
 from profiles.machine import Fact, Machine, Provenance, Unknown
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from textual.drivers.linux_driver import LinuxDriver
 
 from deploy.engine.fake import FakeEngine, FakeSession
-from deploy.engine.protocol import LoadPlan
+from deploy.engine.load_plan import LoadPlan
 from tests.tui.kit import app_over, small_world
 
 

@@ -12,18 +12,23 @@ from textual.events import Paste
 from deploy.commands.context import Context
 from deploy.commands.conversations import shelf
 from deploy.commands.install import InstallRequest, install
-from deploy.conversations import Talk, Turn
+from deploy.commands.looking import Shown
+from deploy.commands.sessions import ListedSession
+from deploy.conversations import Picture, Talk, Turn
 from deploy.engine.fake import FakeEngine, FakeSession
-from deploy.engine.protocol import Done, Event, Generate, LoadPlan, Reading
+from deploy.engine.files import Projector
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import ChatMessage, Done, Event, Generate, Reading
 from deploy.policy.document import parse
 from deploy.policy.policy import Policy
 from tests.support.world import TINY, FakeSource, artifact, model, world
-from tests.tui.kit import GB, AppPilot, Scene, ask, chatting, looked, until
+from tests.tui.kit import GB, AppPilot, Scene, ask, chatting, exchange, looked, painted, until
 from tui.app import LandfastApp
 from tui.rate import Rate
 from tui.screens.chat import ChatScreen
+from tui.screens.files import AttachScreen
 from tui.widgets.banner import Banner
-from tui.widgets.files import Files
+from tui.widgets.files import Carried, Files
 from tui.widgets.status import StatusLine, Vitals
 
 ANSWER: Final = (
@@ -39,10 +44,20 @@ QUESTION: Final = "Summarise the attached minutes in three points."
 HALF: Final = ANSWER[: ANSWER.index("print")].count(" ")
 """Words up to the middle of the fence."""
 THOUGHTS: Final = "The minutes name three points. The third one has no date, so it is open."
+IMAGE_TOKENS: Final = 256
+PHOTO: Final = Shown(Picture("whiteboard.jpg", "0" * 64, 2_400_000, 4032, 3024), b"")
 TOK_S: Final = 58.4
 FIRST_S: Final = 0.41
 ENGINE_BYTES: Final = 2_400_000_000
 ROOM_BYTES: Final = 12_400_000_000
+KEPT: Final = ListedSession(
+    name="contract",
+    size_bytes=240_000_000,
+    model="captain:Q4_0",
+    tokens=7420,
+    created="2025-01-01T09:30:00+00:00",
+    begins="Which terms end this contract?",
+)
 NEVER_KEPT: Final = Policy((parse('[require]\nconversations = "never"\n', Path("/etc/landfast/policy.toml")),))
 MOMENT: Final = "2025-01-01T09:30:00Z"
 
@@ -101,6 +116,11 @@ class ScriptedEngine(FakeEngine):
 
 class ScriptedSession(FakeSession):
     """The session of that engine."""
+
+    def count_conversation(self, messages: Sequence[ChatMessage]) -> int:
+        """The words of all messages, and so many for each image."""
+        images = sum(len(message.images) for message in messages)
+        return super().count_conversation(messages) + IMAGE_TOKENS * images
 
     def generate(self, request: Generate) -> Iterator[Event]:
         """The events of the fake engine, with a stop among them."""
@@ -273,6 +293,42 @@ async def carrying(pilot: AppPilot) -> None:
     await until(pilot, lambda: any(one.tokens for one in screen.query_one(Files).carried))
 
 
+def sighted() -> ScriptedEngine:
+    """An engine with a projector."""
+    engine = ScriptedEngine("Three points, and one of them is open.")
+    engine.projector = Projector(Path("mmproj.gguf"), "")
+    return engine
+
+
+async def showing(pilot: AppPilot) -> None:
+    """An image was shown and asked about, and another one goes with the next message."""
+    screen = await opened(pilot)
+    screen.carry(Carried(PHOTO))
+    await until(pilot, lambda: any(one.tokens for one in screen.query_one(Files).carried))
+    await exchange(pilot, screen, "What stands on it?")
+    screen.carry(Carried(dataclasses.replace(PHOTO, picture=msgspec.structs.replace(PHOTO.picture, name="door.png"))))
+    await until(pilot, lambda: any(one.tokens for one in screen.query_one(Files).carried))
+
+
+async def blind(pilot: AppPilot) -> None:
+    """An image was named, and the model has no projector."""
+    screen = await answered(pilot)
+    await pilot.press("ctrl+t")
+    dialog = pilot.app.screen
+    assert isinstance(dialog, AttachScreen)
+    problem = screen.refusal_of(PHOTO)
+    assert problem is not None
+    dialog._refuse(problem)
+
+
+async def sessions_listed(pilot: AppPilot) -> None:
+    """One is kept, and another one was."""
+    screen = await answered(pilot)
+    screen.keeper.listed = lambda words, tell: tell((KEPT,))  # type: ignore[method-assign]
+    await pilot.press("ctrl+l")
+    await until(pilot, lambda: "contract" in painted(pilot.app))
+
+
 async def nearly_full(pilot: AppPilot) -> None:
     """The next message would be the last one that fits."""
     screen = await answered(pilot)
@@ -294,6 +350,10 @@ CHAT_SCENES: Final[dict[str, Scene]] = {
     "chat-too-long": Scene(chat(), overflowing),
     "chat-full": Scene(chat(), nearly_full),
     "chat-files": Scene(chat(), carrying),
+    "chat-images": Scene(chat(sighted), showing),
+    "chat-blind": Scene(chat(), blind),
+    "chat-keep": Scene(chat(), after("shift+f9", until_shown="tokens, about")),
+    "chat-sessions": Scene(chat(), sessions_listed),
     "chat-saved": Scene(chat(), after("f9", "f8", *"Rhyme", "enter", until_shown="system prompt")),
     "chat-policy": Scene(chat(policy=NEVER_KEPT), after("alt+up")),
     "chat-find": Scene(chat(), after("ctrl+f", *"three", until_shown="1 of 2")),
@@ -302,5 +362,5 @@ CHAT_SCENES: Final[dict[str, Scene]] = {
     "chat-export": Scene(chat(), after("ctrl+g")),
     "chat-model": Scene(chat(both=True), after("f12", until_shown="Sailor")),
     "chat-list": Scene(shelf_world, after("ctrl+l", until_shown="Minutes of")),
-    "chat-confirm": Scene(shelf_world, after("ctrl+l", "down", "d", until_shown="cannot be brought")),
+    "chat-confirm": Scene(shelf_world, after("ctrl+l", "down", "d", until_shown="cannot be undone")),
 }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deploy.engine.fake import FakeEngine, FakeSession
-from deploy.engine.protocol import LoadPlan
+from deploy.engine.load_plan import LoadPlan
 from tests.tui.kit import LIMIT_S
 
 

@@ -1,7 +1,8 @@
 """What the tests of the UI share: an app over a small world, and waiting for something to become true."""
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,7 @@ from textual.strip import Strip
 from textual.widgets import Markdown, Static
 
 from deploy.commands.context import Context
-from deploy.engine.client import Engine
+from deploy.engine.base import Engine
 from deploy.engine.fake import FakeEngine
 from deploy.sources.base import Source
 from profiles.machine import Machine
@@ -26,6 +27,10 @@ GB: Final = 10**9
 SMALL: Final = (80, 24)
 LARGE: Final = (140, 40)
 LIMIT_S: Final = 20.0
+LONG: Final = " ".join(f"word{index}" for index in range(400))
+"""An answer that takes a while."""
+CANARY: Final = "canary-5b1d"
+"""What must not be found where it does not belong."""
 
 AppPilot = Pilot[int]
 
@@ -75,6 +80,16 @@ async def chatting(pilot: AppPilot) -> ChatScreen:
     await pilot.press("enter")
     await until(pilot, lambda: app.current_mode == "chat" and app.driver.state == "ready")
     return chat(app)
+
+
+@asynccontextmanager
+async def in_chat(
+    home: Path, engine: Engine | None = None, *, size: tuple[int, int] = SMALL
+) -> AsyncIterator[tuple[LandfastApp, AppPilot, ChatScreen]]:
+    """The app over the small world, in the chat with the tiny model."""
+    app = app_over(small_world(home, engine=engine))
+    async with app.run_test(size=size) as pilot:
+        yield app, pilot, await chatting(pilot)
 
 
 async def ask(pilot: AppPilot, text: str) -> None:

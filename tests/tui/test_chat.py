@@ -8,15 +8,16 @@ import pytest
 from textual.widgets import Markdown, Static
 
 from deploy.engine.fake import FakeEngine, FakeSession
-from deploy.engine.protocol import LoadPlan
+from deploy.engine.load_plan import LoadPlan
 from deploy.errors import EngineFailed
 from tests.tui.kit import (
     LARGE,
+    LONG,
     SMALL,
     app_over,
     ask,
     chat,
-    chatting,
+    in_chat,
     last_answer,
     questions,
     shown,
@@ -29,7 +30,6 @@ from tui.widgets.prompt import Prompt
 from tui.widgets.transcript import LIVE_ANSWERS, Answer, Question, Transcript
 
 MARKDOWN = "# Title\n\nSome text with words.\n\n```python\nx = 1\n\ny = 2\n```\n\n- one\n- two\n\nThe end."
-LONG = " ".join(f"word{index}" for index in range(400))
 
 
 class FailingEngine(FakeEngine):
@@ -54,9 +54,7 @@ def answered(screen: ChatScreen, count: int) -> bool:
 async def test_an_answer_streams_in_and_ends_whole(tmp_path: Path, tok_s: int, times: int) -> None:
     """Text is on the screen while it comes, and at the end it is the answer to the letter."""
     answer = "\n\n".join([MARKDOWN] * times)
-    app = app_over(small_world(tmp_path, engine=FakeEngine(answer, tok_s=tok_s)))
-    async with app.run_test(size=LARGE) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, FakeEngine(answer, tok_s=tok_s), size=LARGE) as (_app, pilot, screen):
         await ask(pilot, "Tell me.")
         await until(pilot, lambda: screen.query(Answer) and shown(last_answer(screen)))
         assert answer.startswith(last_answer(screen).query_one(Markdown).source)
@@ -70,9 +68,7 @@ async def test_an_answer_streams_in_and_ends_whole(tmp_path: Path, tok_s: int, t
 
 async def test_streamed_blocks_are_those_of_the_whole_text(tmp_path: Path) -> None:
     """Letter by letter gives the same headings, fences and lists as all at once."""
-    app = app_over(small_world(tmp_path))
-    async with app.run_test(size=LARGE) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, size=LARGE) as (_app, _pilot, screen):
         transcript = screen.query_one(Transcript)
         streamed, whole = Answer("streamed"), Answer("whole")
         await transcript.add(streamed)
@@ -90,9 +86,7 @@ async def test_streamed_blocks_are_those_of_the_whole_text(tmp_path: Path) -> No
 
 async def test_escape_stops_and_keeps_what_was_said(tmp_path: Path) -> None:
     """The partial answer stays, marked, and is part of the conversation."""
-    app = app_over(small_world(tmp_path, engine=FakeEngine(LONG, tok_s=60)))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, FakeEngine(LONG, tok_s=60)) as (app, pilot, screen):
         await ask(pilot, "Go.")
         await until(pilot, lambda: screen.vitals.rate.count > 3)
         await pilot.press("escape")
@@ -108,9 +102,7 @@ async def test_escape_stops_and_keeps_what_was_said(tmp_path: Path) -> None:
 async def test_an_engine_that_dies_is_a_banner_and_enter_goes_on(tmp_path: Path) -> None:
     """The sentence and the hint are shown; Enter loads the model again and asks again, with the turns before."""
     engine = FakeEngine("It is fine.", tok_s=100)
-    app = app_over(small_world(tmp_path, engine=engine))
-    async with app.run_test(size=LARGE) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, engine, size=LARGE) as (app, pilot, screen):
         await ask(pilot, "First?")
         await until(pilot, lambda: last_answer(screen).source)
         engine.dies_after = 2
@@ -134,9 +126,7 @@ async def test_an_engine_that_dies_is_a_banner_and_enter_goes_on(tmp_path: Path)
 async def test_a_new_message_after_a_death_loads_the_model_by_itself(tmp_path: Path) -> None:
     """Whoever writes on instead of retrying is answered, too."""
     engine = FakeEngine("Yes.", dies_after=1)
-    app = app_over(small_world(tmp_path, engine=engine))
-    async with app.run_test(size=LARGE) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, engine, size=LARGE) as (app, pilot, screen):
         await ask(pilot, "One?")
         await until(pilot, lambda: app.driver.state == "broken")
         await pilot.press("escape")
@@ -171,9 +161,7 @@ async def test_chat_without_any_model_says_where_to_get_one(tmp_path: Path) -> N
 
 async def test_a_message_sent_while_the_model_loads_is_asked_when_it_is_there(tmp_path: Path) -> None:
     """Nobody has to wait for the loading to write."""
-    app = app_over(small_world(tmp_path))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path) as (app, pilot, screen):
         app.driver.close()
         await pilot.press("f2", "f3")
         await ask(pilot, "Early?")
@@ -183,9 +171,7 @@ async def test_a_message_sent_while_the_model_loads_is_asked_when_it_is_there(tm
 
 async def test_a_second_message_waits_for_the_person(tmp_path: Path) -> None:
     """While an answer comes, Enter sends nothing and the text stays in the prompt."""
-    app = app_over(small_world(tmp_path, engine=FakeEngine(LONG, tok_s=60)))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, FakeEngine(LONG, tok_s=60)) as (_app, pilot, screen):
         await ask(pilot, "One.")
         await until(pilot, lambda: screen.vitals.rate.count > 1)
         await ask(pilot, "Two.")
@@ -196,9 +182,7 @@ async def test_a_second_message_waits_for_the_person(tmp_path: Path) -> None:
 async def test_control_n_begins_anew_also_in_mid_answer(tmp_path: Path) -> None:
     """The transcript and the turns are gone; the model stays loaded."""
     engine = FakeEngine(LONG, tok_s=60)
-    app = app_over(small_world(tmp_path, engine=engine))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, engine) as (app, pilot, screen):
         await ask(pilot, "One.")
         await until(pilot, lambda: screen.vitals.rate.count > 1)
         await pilot.press("ctrl+n")
@@ -213,27 +197,21 @@ async def test_control_n_begins_anew_also_in_mid_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["alt+enter", "shift+enter", "ctrl+j"])
 async def test_new_lines_in_the_prompt(tmp_path: Path, key: str) -> None:
     """Several keys begin a line; Enter sends them all."""
-    app = app_over(small_world(tmp_path))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path) as (_app, pilot, screen):
         await pilot.press("a", key, "b", "enter")
         await until(pilot, lambda: questions(screen) == ["a\nb"])
 
 
 async def test_a_backslash_before_enter_begins_a_line(tmp_path: Path) -> None:
     """For terminals that send none of the other keys."""
-    app = app_over(small_world(tmp_path))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path) as (_app, pilot, screen):
         await pilot.press("a", "backslash", "enter", "b", "enter")
         await until(pilot, lambda: questions(screen) == ["a\nb"])
 
 
 async def test_resizing_while_streaming_loses_nothing(tmp_path: Path) -> None:
     """Every width from tiny to wide in mid-answer."""
-    app = app_over(small_world(tmp_path, engine=FakeEngine(MARKDOWN, tok_s=30)))
-    async with app.run_test(size=LARGE) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, FakeEngine(MARKDOWN, tok_s=30), size=LARGE) as (_app, pilot, screen):
         await ask(pilot, "Tell me.")
         for width, height in ((40, 10), (100, 30), (20, 6), (200, 60), SMALL):
             await pilot.resize_terminal(width, height)
@@ -244,9 +222,7 @@ async def test_resizing_while_streaming_loses_nothing(tmp_path: Path) -> None:
 async def test_leaving_the_place_does_not_stop_the_answer(tmp_path: Path) -> None:
     """F2 and back: the answer went on, and the model was loaded once."""
     engine = FakeEngine(MARKDOWN, tok_s=60)
-    app = app_over(small_world(tmp_path, engine=engine))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, engine) as (app, pilot, screen):
         await ask(pilot, "Tell me.")
         await pilot.press("f2")
         await until(pilot, lambda: app.driver.state == "ready")
@@ -257,9 +233,7 @@ async def test_leaving_the_place_does_not_stop_the_answer(tmp_path: Path) -> Non
 
 async def test_messages_are_reached_and_copied_as_they_were_written(tmp_path: Path) -> None:
     """Alt+Up leads to the newest answer, y copies its source, Escape leads back."""
-    app = app_over(small_world(tmp_path, engine=FakeEngine(MARKDOWN)))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, FakeEngine(MARKDOWN)) as (app, pilot, screen):
         await ask(pilot, "Tell me.")
         await until(pilot, lambda: last_answer(screen).source)
         await pilot.press("alt+up", "y")
@@ -272,9 +246,7 @@ async def test_messages_are_reached_and_copied_as_they_were_written(tmp_path: Pa
 
 async def test_old_answers_become_light_and_lose_nothing(tmp_path: Path) -> None:
     """Only the newest ones are trees of widgets."""
-    app = app_over(small_world(tmp_path, engine=FakeEngine(MARKDOWN)))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, FakeEngine(MARKDOWN)) as (_app, pilot, screen):
         for index in range(LIVE_ANSWERS + 2):
             await ask(pilot, f"Number {index}?")
             await until(pilot, partial(answered, screen, index + 1))
@@ -286,9 +258,7 @@ async def test_old_answers_become_light_and_lose_nothing(tmp_path: Path) -> None
 async def test_what_a_model_writes_cannot_steer_the_terminal(tmp_path: Path) -> None:
     """Escape sequences and foreign line ends are shown as marks; HTML is shown as text; the copy keeps the source."""
     nasty = "one\u2028two\n\n<think>\nhidden\n</think>\n\n\x1b]52;c;eA==\x07end"
-    app = app_over(small_world(tmp_path, engine=FakeEngine(nasty)))
-    async with app.run_test(size=LARGE) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, FakeEngine(nasty), size=LARGE) as (_app, pilot, screen):
         await ask(pilot, "[bold]Go[/bold] \x1b[31m")
         await until(pilot, lambda: last_answer(screen).source)
         await pilot.pause()

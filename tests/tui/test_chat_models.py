@@ -10,11 +10,13 @@ from tests.tui.chat_scenes import chat_world
 from tests.tui.engines import GatedEngine, KeepingEngine
 from tests.tui.kit import (
     LIMIT_S,
+    LONG,
     SMALL,
     app_over,
     ask,
     chat,
     chatting,
+    in_chat,
     last_answer,
     looked,
     painted,
@@ -29,16 +31,11 @@ from tui.widgets.prompt import Prompt
 from tui.widgets.status import StatusLine
 from tui.widgets.transcript import Answer, Question
 
-MARKDOWN = "# Title\n\nSome text with words.\n\n```python\nx = 1\n\ny = 2\n```\n\n- one\n- two\n\nThe end."
-LONG = " ".join(f"word{index}" for index in range(400))
-
 
 async def test_quitting_in_mid_answer_waits_for_nothing_and_closes_the_engine(tmp_path: Path) -> None:
     """Most of the answer, which takes a minute, was not said; the session is closed."""
     engine = KeepingEngine(LONG, tok_s=5)
-    app = app_over(small_world(tmp_path, engine=engine))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, engine) as (app, pilot, screen):
         await ask(pilot, "Go.")
         await until(pilot, lambda: app.driver.state == "busy")
         await pilot.press("ctrl+q")
@@ -120,9 +117,7 @@ async def test_the_list_of_models_changes_nothing_when_it_is_left_or_the_same_is
 async def test_unloading_closes_the_engine_and_the_chat_loads_it_again(tmp_path: Path) -> None:
     """The memory is given back by u, and the turns stay for when the chat is opened again."""
     engine = KeepingEngine("Yes.")
-    app = app_over(small_world(tmp_path, engine=engine))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, engine) as (app, pilot, screen):
         await ask(pilot, "One?")
         await until(pilot, lambda: last_answer(screen).source)
         await pilot.press("f2", "u")
@@ -136,9 +131,7 @@ async def test_unloading_closes_the_engine_and_the_chat_loads_it_again(tmp_path:
 
 async def test_text_is_selected_with_the_mouse_and_copied(tmp_path: Path) -> None:
     """As in any window, while the prompt keeps the focus."""
-    app = app_over(small_world(tmp_path))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path) as (app, pilot, screen):
         await ask(pilot, "One?")
         await until(pilot, lambda: screen.query(Answer) and last_answer(screen).source)
         words = last_answer(screen).query_one(Markdown).children[0]
@@ -154,9 +147,7 @@ async def test_text_is_selected_with_the_mouse_and_copied(tmp_path: Path) -> Non
 async def test_lines_stay_lines(tmp_path: Path, place: str) -> None:
     """A poem is not joined into one line when its verse is complete, nor when the answer grows old."""
     poem = "The sea,\na cruel mistress.\n\nThe end."
-    app = app_over(small_world(tmp_path, engine=FakeEngine(poem)))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, FakeEngine(poem)) as (app, pilot, screen):
         await ask(pilot, "A poem.")
         await until(pilot, lambda: screen.query(Answer) and last_answer(screen).source)
         if place == "old":

@@ -68,7 +68,7 @@ async def test_two_marked_models_are_compared_as_on_the_command_line(tmp_path: P
         text = painted(app)
         assert "Middle Q5_K_M" in text
         assert "Tiny Q4_0" in text
-        assert "times less memory" in text
+        assert "times as much memory" in text
         assert "◀ the better value" in text
         assert text.count("◀") > 2
 

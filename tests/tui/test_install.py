@@ -161,7 +161,7 @@ async def test_a_large_install_is_asked_for(tmp_path: Path) -> None:
         assert names(app) == ["Big"]
         await pilot.press("enter")
         await until(pilot, installing(app))
-        assert "2.0 GB will be brought here" in box(app)
+        assert "2.0 GB will be installed here" in box(app)
         assert app.installs.running_count == 0
         await pilot.press("escape")
         await pilot.pause()

@@ -173,7 +173,7 @@ async def test_a_source_that_does_not_answer_is_named(tmp_path: Path) -> None:
     app = app_over(small_world(tmp_path, sources=(source,)))
     async with app.run_test(size=LARGE) as pilot:
         await looked(pilot)
-        assert "none of them can be had from here" in said(app, "#advice")
+        assert "no source in reach has any of them" in said(app, "#advice")
         source.reachable = True
         await pilot.press("r")
         await until(pilot, lambda: "Press Enter" in str(app.screen.query_one("#advice", Static).content))

@@ -45,7 +45,7 @@ async def test_help_explains_what_has_the_focus_before_the_place(tmp_path: Path)
     app = app_over(small_world(tmp_path))
     async with app.run_test(size=SMALL) as pilot:
         page = await help_of(pilot, "slash")
-        assert "hold every word" in page._words[0]
+        assert "have every word" in page._words[0]
         assert len(page._words) > 1
 
 
@@ -62,6 +62,7 @@ async def test_each_key_of_a_place_leads_there_even_from_a_text_field(tmp_path: 
             await until(pilot, lambda place=place: app.current_mode == place)  # type: ignore[misc]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("scene", sorted(SCENES))
 async def test_escape_never_leads_into_a_dead_end(scene: str, tmp_path: Path) -> None:
     """The last line says how to quit, however much stands before it; Escape a few times and F2 lead to the list."""
@@ -116,13 +117,13 @@ async def test_settings_that_cannot_hold_are_said_and_stop_nothing(tmp_path: Pat
     app = app_over(small_world(tmp_path))
     async with app.run_test(size=SMALL) as pilot:
         await looked(pilot)
-        assert any("is not understood" in note.message for note in app._notifications)
+        assert any("cannot be understood" in note.message for note in app._notifications)
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('[keys]\n"models.nonsense" = "f"', "nothing called"),
+        ('[keys]\n"models.nonsense" = "f"', "no key named"),
         ('[keys]\n"models.filter" = "f"', "already means something else"),
         ('[keys]\n"models.filter" = "f1"', "already means something else"),
         ('[keys]\n"models.filter" = 3', "needs a key"),

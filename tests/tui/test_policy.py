@@ -53,7 +53,7 @@ async def test_a_file_is_tested_without_coming_into_force(tmp_path: Path) -> Non
         await at_the_rules(pilot)
         await pilot.press("t", *str(file), "enter")
         await until(pilot, lambda: "TEST of" in painted(app))
-        assert "take away 3 of 3" in painted(app)
+        assert "refuse 3 of 3" in painted(app)
         assert app.context.policy == NO_POLICY
         await pilot.press("t", "enter")
         await until(pilot, lambda: "No policy is in force" in painted(app))

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.commands.context import Context, real_context
 from deploy.engine.client import LlamaEngine, LlamaSession
-from deploy.engine.protocol import LoadPlan
+from deploy.engine.load_plan import LoadPlan
 from deploy.sources.base import Source
 from deploy.sources.folder import Folder
 from tests.tui.kit import SMALL, AppPilot, app_over, ask, chat, last_answer, looked, shown, table, until

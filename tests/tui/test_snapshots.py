@@ -19,6 +19,8 @@ from tests.tui.kit import LIMIT_S, AppPilot, app_over, painted, style_map
 from tests.tui.scenes import SCENES
 from tui.app import LandfastApp
 
+pytestmark = pytest.mark.no_cover
+
 FOLDER: Final = Path(__file__).parent / "snapshots"
 SIZES: Final = ((140, 40), (100, 30), (80, 24))
 LOOKS: Final = {"dark": "textual-dark", "light": "textual-light", "ansi": "ansi-dark", "mono": "textual-dark"}

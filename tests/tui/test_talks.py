@@ -11,6 +11,7 @@ from deploy.engine.fake import FakeEngine
 from deploy.policy.document import parse
 from deploy.policy.policy import Policy
 from tests.tui.kit import (
+    CANARY,
     LARGE,
     SMALL,
     app_over,
@@ -18,6 +19,7 @@ from tests.tui.kit import (
     chatting,
     exchange,
     holding,
+    in_chat,
     last_answer,
     questions,
     sent,
@@ -31,7 +33,6 @@ from tui.widgets.status import StatusLine
 from tui.widgets.transcript import Answer, Question
 
 CODE = "Look:\n\n```python\nx = 1\n```\n\nand\n\n~~~\ny\n~~~\n"
-CANARY = "canary-5b1d"
 
 
 async def test_nothing_is_on_the_disk_unless_it_was_asked_for(tmp_path: Path) -> None:
@@ -50,9 +51,7 @@ async def test_nothing_is_on_the_disk_unless_it_was_asked_for(tmp_path: Path) ->
 
 async def test_f9_saves_every_answer_from_then_on_and_can_be_taken_back(tmp_path: Path) -> None:
     """The badge says so; taking it back asks first, and leaves no byte."""
-    app = app_over(small_world(tmp_path, engine=FakeEngine("Yes, indeed.", thinking="Hm.")))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, FakeEngine("Yes, indeed.", thinking="Hm.")) as (app, pilot, screen):
         saved = shelf(app.context)
         assert "○ not saved" in str(screen.query_one(Head).content)
         await exchange(pilot, screen, f"One {CANARY}?")
@@ -91,9 +90,7 @@ async def test_the_policy_can_forbid_saving(tmp_path: Path) -> None:
 
 async def test_a_half_written_answer_is_saved_when_one_quits(tmp_path: Path) -> None:
     """Whoever asked for saving does not lose what was on the screen."""
-    app = app_over(small_world(tmp_path, engine=FakeEngine("word " * 300, tok_s=60)))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, FakeEngine("word " * 300, tok_s=60)) as (app, pilot, screen):
         await pilot.press("f9")
         await ask(pilot, "Go.")
         await until(pilot, lambda: screen.vitals.rate.count > 20)
@@ -134,9 +131,7 @@ async def test_a_saved_conversation_is_found_and_goes_on(tmp_path: Path) -> None
 
 async def test_conversations_that_are_not_saved_stay_in_the_list_until_the_end(tmp_path: Path) -> None:
     """Ctrl+N leaves one, Ctrl+L comes back to it; d takes it away after a question."""
-    app = app_over(small_world(tmp_path))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path) as (_app, pilot, screen):
         await exchange(pilot, screen, "First?")
         await pilot.press("ctrl+n")
         await until(pilot, lambda: not screen.query(Question))
@@ -151,9 +146,7 @@ async def test_conversations_that_are_not_saved_stay_in_the_list_until_the_end(t
 
 async def test_the_newest_answer_is_written_anew_with_another_seed(tmp_path: Path) -> None:
     """The key r takes the answer out of the conversation and asks again; the seed is a new one unless it was set."""
-    app = app_over(small_world(tmp_path))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path) as (app, pilot, screen):
         await exchange(pilot, screen, "One?")
         first = app.driver.seed
         await pilot.press("alt+up", "r")
@@ -164,9 +157,7 @@ async def test_the_newest_answer_is_written_anew_with_another_seed(tmp_path: Pat
 
 async def test_the_newest_question_is_written_anew_in_place(tmp_path: Path) -> None:
     """The key e brings it back into the prompt; Escape leaves everything as it was, Enter replaces the exchange."""
-    app = app_over(small_world(tmp_path))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path) as (app, pilot, screen):
         await exchange(pilot, screen, "One?")
         await pilot.press("alt+up", "up", "e")
         assert screen.query_one(Prompt).text == "One?"
@@ -182,9 +173,7 @@ async def test_the_newest_question_is_written_anew_in_place(tmp_path: Path) -> N
 
 async def test_an_older_question_written_anew_loses_nothing(tmp_path: Path) -> None:
     """The conversation as it was stays in the list."""
-    app = app_over(small_world(tmp_path))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path) as (app, pilot, screen):
         for text in ("One?", "Two?", "Three?"):
             await exchange(pilot, screen, text)
         await pilot.press("alt+up", "up", "up", "up", "e", "!", "enter")
@@ -195,9 +184,7 @@ async def test_an_older_question_written_anew_loses_nothing(tmp_path: Path) -> N
 
 async def test_a_fork_begins_with_what_was_said_so_far(tmp_path: Path) -> None:
     """The key f on the first answer: the model knows the first exchange, the rest stays in the list."""
-    app = app_over(small_world(tmp_path))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path) as (app, pilot, screen):
         await exchange(pilot, screen, "One?")
         await exchange(pilot, screen, "Two?")
         await pilot.press("alt+up", "up", "up", "f")
@@ -209,9 +196,7 @@ async def test_a_fork_begins_with_what_was_said_so_far(tmp_path: Path) -> None:
 
 async def test_code_and_the_whole_conversation_are_copied(tmp_path: Path) -> None:
     """The key c takes the blocks without their marks, Y everything as Markdown."""
-    app = app_over(small_world(tmp_path, engine=FakeEngine(CODE)))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, FakeEngine(CODE)) as (app, pilot, screen):
         await exchange(pilot, screen, "Code?")
         await pilot.press("alt+up", "c")
         assert app.clipboard == "x = 1\n\ny\n"
@@ -222,9 +207,7 @@ async def test_code_and_the_whole_conversation_are_copied(tmp_path: Path) -> Non
 
 async def test_text_is_found_in_the_conversation(tmp_path: Path) -> None:
     """The newest hit first, Enter goes up, Escape leaves the focus at what was found."""
-    app = app_over(small_world(tmp_path, engine=FakeEngine("Grün.")))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, FakeEngine("Grün.")) as (app, pilot, screen):
         for text in ("Straße eins?", "zwei?", "STRASSE drei?"):
             await exchange(pilot, screen, text)
         await pilot.press("ctrl+f", *"strasse")
@@ -239,9 +222,11 @@ async def test_text_is_found_in_the_conversation(tmp_path: Path) -> None:
 
 async def test_what_a_model_thinks_is_folded_and_counted(tmp_path: Path) -> None:
     """The phase is named; space unfolds; the copy is the answer alone."""
-    app = app_over(small_world(tmp_path, engine=FakeEngine("Yes.", thinking="one two three four five six", tok_s=20)))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, FakeEngine("Yes.", thinking="one two three four five six", tok_s=20)) as (
+        _app,
+        pilot,
+        screen,
+    ):
         await ask(pilot, "Is it?")
         await until(pilot, lambda: "thinking" in str(screen.query_one(StatusLine).content))
         await until(pilot, lambda: len(screen.talk.turns) == 2)

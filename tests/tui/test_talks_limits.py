@@ -12,6 +12,7 @@ from deploy.conversations import Talk, Turn
 from deploy.engine.fake import FakeEngine
 from deploy.errors import EngineFailed
 from tests.tui.kit import (
+    CANARY,
     LARGE,
     SMALL,
     app_over,
@@ -19,6 +20,7 @@ from tests.tui.kit import (
     chatting,
     exchange,
     holding,
+    in_chat,
     last_answer,
     questions,
     sent,
@@ -33,15 +35,10 @@ from tui.widgets.head import Head
 from tui.widgets.prompt import Prompt
 from tui.widgets.transcript import Answer, Question, Transcript
 
-CODE = "Look:\n\n```python\nx = 1\n```\n\nand\n\n~~~\ny\n~~~\n"
-CANARY = "canary-5b1d"
-
 
 async def test_settings_hold_from_the_next_message_on(tmp_path: Path) -> None:
     """System prompt, temperature and seed reach the engine; empty is the recommendation; nonsense is refused."""
-    app = app_over(small_world(tmp_path))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path) as (app, pilot, screen):
         await pilot.press("f8", *"Rhyme", "tab", *"7", "enter")
         assert "Temperature must be" in str(app.screen.query_one(".problem", Static).content)
         await pilot.press("backspace", *"0.2")
@@ -110,9 +107,7 @@ async def test_a_paste_of_ten_thousand_lines_becomes_a_file(tmp_path: Path) -> N
 
 async def test_what_the_context_does_not_hold_is_said_before_anything_is_dropped(tmp_path: Path) -> None:
     """Nothing is sent; Escape takes the message back; Enter goes on without the oldest messages, which stay to read."""
-    app = app_over(small_world(tmp_path, engine=FakeEngine("word " * 3000)))
-    async with app.run_test(size=LARGE) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, FakeEngine("word " * 3000), size=LARGE) as (app, pilot, screen):
         await exchange(pilot, screen, "One?")
         await exchange(pilot, screen, "Two?")
         assert app.driver.opened is not None
@@ -138,9 +133,7 @@ async def test_what_the_context_does_not_hold_is_said_before_anything_is_dropped
 
 async def test_a_message_longer_than_the_context_comes_back_to_be_shortened(tmp_path: Path) -> None:
     """Where dropping helps nothing, nothing is proposed to be dropped."""
-    app = app_over(small_world(tmp_path))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path) as (_app, pilot, screen):
         await ask(pilot, "word " * 9000)
         await until(pilot, lambda: screen.query_one(Banner).display)
         assert "made shorter" in str(screen.query_one(Banner).content)
@@ -153,9 +146,7 @@ async def test_a_message_longer_than_the_context_comes_back_to_be_shortened(tmp_
 async def test_a_refusal_of_a_living_engine_loads_nothing_again(tmp_path: Path) -> None:
     """The engine said no and goes on: Enter asks again with the same session."""
     engine = FakeEngine("Yes.")
-    app = app_over(small_world(tmp_path, engine=engine))
-    async with app.run_test(size=LARGE) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, engine, size=LARGE) as (app, pilot, screen):
         assert app.driver.opened is not None
         session = app.driver.opened.session.inner  # type: ignore[attr-defined]
         generate = session.generate
@@ -176,9 +167,7 @@ async def test_a_refusal_of_a_living_engine_loads_nothing_again(tmp_path: Path) 
 
 async def test_another_model_reads_what_was_said_before(tmp_path: Path) -> None:
     """Switching loses nothing, and the transcript says from where on another one answers."""
-    app = app_over(small_world(tmp_path))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path) as (app, pilot, screen):
         await exchange(pilot, screen, "One?")
         screen.talk.turns[-1] = Turn(role="assistant", text="Because.", time="t", model="elder:Q4_0")
         app.driver.close()
@@ -233,9 +222,7 @@ async def test_a_conversation_of_200_messages_stays_light(tmp_path: Path) -> Non
 
 async def test_scrolled_up_it_stays_there_and_says_that_there_is_more(tmp_path: Path) -> None:
     """Page up from the prompt; Ctrl+End comes back."""
-    app = app_over(small_world(tmp_path, engine=FakeEngine("line\n\n" * 60, tok_s=0)))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, FakeEngine("line\n\n" * 60, tok_s=0)) as (_app, pilot, screen):
         await exchange(pilot, screen, "Go.")
         transcript = screen.query_one(Transcript)
         await until(pilot, lambda: transcript.max_scroll_y > 50)
@@ -248,9 +235,7 @@ async def test_scrolled_up_it_stays_there_and_says_that_there_is_more(tmp_path: 
 async def test_a_stop_before_the_engine_has_heard_the_question_stops(tmp_path: Path) -> None:
     """Escape counts from the moment of sending, also while the prompt is still being counted."""
     gate = threading.Event()
-    app = app_over(small_world(tmp_path, engine=FakeEngine("word " * 300, tok_s=60)))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path, FakeEngine("word " * 300, tok_s=60)) as (app, pilot, screen):
         assert app.driver.opened is not None
 
         def count(_: object) -> int:
@@ -277,15 +262,13 @@ async def test_a_place_that_cannot_be_written_is_said_and_the_badge_is_honest(tm
         screen = await chatting(pilot)
         await exchange(pilot, screen, "One?")
         await pilot.press("f9")
-        await until(pilot, lambda: any("cannot be made" in note.message for note in app._notifications))
+        await until(pilot, lambda: any("cannot be created" in note.message for note in app._notifications))
         assert "○ not saved" in str(screen.query_one(Head).content)
 
 
 async def test_a_saved_conversation_is_deleted_from_the_list(tmp_path: Path) -> None:
     """After a question; the one on the screen goes on, and is no longer called saved."""
-    app = app_over(small_world(tmp_path))
-    async with app.run_test(size=SMALL) as pilot:
-        screen = await chatting(pilot)
+    async with in_chat(tmp_path) as (app, pilot, screen):
         await pilot.press("f9")
         await exchange(pilot, screen, f"One {CANARY}?")
         await until(pilot, shelf(app.context).summaries)

@@ -24,7 +24,7 @@ class AskScreen(ModalScreen[str | None]):
     """A question with a field; Enter answers, Escape does not."""
 
     AUTO_FOCUS = "#ask-field"
-    HELP: ClassVar[str] = "Enter takes what is written; Esc leaves without it."
+    HELP: ClassVar[str] = "Enter accepts what is written; Esc leaves without it."
     BINDINGS: ClassVar[list[BindingType]] = [bind("ask.leave", "dismiss"), *over_a_place()]
 
     def __init__(self, title: str, question: str, placeholder: str, twin: str) -> None:

@@ -87,7 +87,7 @@ class AskingScreen(ModalScreen[tuple[str, Asking] | None]):
     """The dialog. It gives the system prompt and the rest, or None when it was left."""
 
     HELP: ClassVar[str] = (
-        "What stands here holds from the next message on, and for this run of Landfast. An empty field takes what the "
+        "These settings hold from the next message on, and for this run of Landfast. An empty field takes what the "
         "makers of the model recommend. The same seed, with the same conversation, gives the same answer."
     )
     twin = "landfast chat --system TEXT --temperature NUMBER --seed NUMBER"

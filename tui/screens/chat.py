@@ -1,6 +1,7 @@
 """The chat: a conversation with a model on this machine, in memory unless the person has it saved."""
 
 import time
+from pathlib import Path
 from typing import ClassVar, Final
 
 from textual import on
@@ -9,16 +10,16 @@ from textual.binding import BindingType
 from textual.timer import Timer
 from textual.widgets import Static
 
-from deploy.commands.attach import with_attachments
 from deploy.commands.chat import Overflow
 from deploy.commands.session import Opened
 from deploy.conversations import Turn
 from deploy.engine.protocol import Done, Text, Thinking
 from deploy.results import Problem
 from deploy.sources.base import Progress
-from tui.driver import Happening, Held, Trouble
+from tui.driver import Happening, Held, TakenUp, Trouble
 from tui.keymap import bind, places
 from tui.screens.chat_base import FORBIDDEN_GREETING, GREETING
+from tui.screens.chat_files import NOT_SAVED
 from tui.screens.chat_messages import ChatMessages
 from tui.screens.chat_talks import ChatTalks
 from tui.talk import LiveTalk, now
@@ -41,9 +42,11 @@ REST_MOST_S: Final = 0.75
 STATUS_S: Final = 0.5
 SAVE_LIMIT_S: Final = 0.4
 """How long leaving waits for what is being saved."""
-NO_MODEL_HINT: Final = "Press F2 to choose one and install it."
+NO_MODEL_HINT: Final = "Press F2 to choose and install one."
 NEW_BELOW: Final = "↓ there is more below (Ctrl+End)"
 BROKEN_OFF: Final = "broken off, and not part of the conversation"
+NOT_SHOWN: Final = Overflow(0, 0, 0)
+"""A message that was not sent, because the model cannot be shown its images."""
 
 
 class ChatScreen(ChatTalks, ChatMessages):
@@ -64,6 +67,7 @@ class ChatScreen(ChatTalks, ChatMessages):
         bind("chat.system", "settings(True)"),
         bind("chat.model", "model"),
         bind("chat.keep", "keep"),
+        bind("chat.session", "session"),
         bind("chat.talks", "talks"),
         bind("chat.export", "export"),
         bind("chat.end", "end"),
@@ -119,18 +123,28 @@ class ChatScreen(ChatTalks, ChatMessages):
             return
         await self.open_model(name or driver.name)
 
-    async def open_model(self, name: str | None) -> None:
+    async def open_model(self, name: str | None, projector: Path | None = None) -> None:
         """Load a model. An answer under way ends here; the turns stay."""
+        await self.begin_load()
+        self.driver.open(name, projector)
+        self.show_head()
+        self.begin_following()
+
+    async def look_with(self, projector: Path) -> None:
+        """Load the model again, with a projector."""
+        opened = self.driver.opened
+        await self.open_model(self.driver.name or (opened.asked if opened is not None else None), projector)
+
+    async def begin_load(self) -> None:
+        """Make the screen ready for a load."""
         if self._answer is not None:
             await self._answer.end(f"■ {BROKEN_OFF}")
             self._answer = self._open_question = None
         self.query_one(Banner).clear()
         self.vitals = Vitals(phase="loading", detail="looking at the machine", used_tokens=self.vitals.used_tokens)
-        self.driver.open(name)
-        self.show_head()
-        self._begin_following()
 
-    def _begin_following(self) -> None:
+    def begin_following(self) -> None:
+        """Look at what the driver tells, until it rests."""
         self._cpu_s, self._next_s = time.thread_time(), 0.0
         self._show_status()
         if self._timer is not None:
@@ -182,6 +196,9 @@ class ChatScreen(ChatTalks, ChatMessages):
                 self.vitals.loading(what)
             case Opened():
                 await self._loaded(what)
+            case TakenUp():
+                await self.taken_up(what)
+                await self._loaded(what.opened)
             case Trouble():
                 await self._troubled(what)
             case Held(overflow):
@@ -202,7 +219,9 @@ class ChatScreen(ChatTalks, ChatMessages):
             await self.remark(f"! {opened.plan.name} was not made to chat: it continues what it is given.")
         if self.talk.turns and self.talk.turns[-1].model != opened.plan.id:
             await self.remark(f"{harmless(opened.plan.name)} answers from here on, and reads what was said before.")
-        for carried in self.query_one(Files).carried:
+        if self.talk.seen and not self.driver.sees:
+            await self.remark(f"{harmless(opened.plan.name)} reads text only, and does not see the images above.")
+        for carried in tuple(self.query_one(Files).carried):
             self.count(carried)
         if self._waiting and self._open_question is not None:
             await self._ask(self._open_question)
@@ -225,7 +244,7 @@ class ChatScreen(ChatTalks, ChatMessages):
         opened = self.driver.opened
         question.place, answer.place = len(self.talk.turns), len(self.talk.turns) + 1
         self.talk.add(
-            Turn(role="user", text=question.source, time=moment, attachments=question.attachments),
+            question.turn(moment),
             Turn(
                 role="assistant",
                 text=answer.text,
@@ -249,6 +268,8 @@ class ChatScreen(ChatTalks, ChatMessages):
         if trouble.doing == "load" and problem.code == "not-found":
             problem = Problem(problem.code, problem.message, NO_MODEL_HINT)
         self.query_one(Banner).tell(problem, f"Press Enter to {self._next_step(trouble)}.")
+        if trouble.doing == "load":
+            self.driver.projector = None
         self.show_head()
         self._waiting = self._renewing = False
 
@@ -256,6 +277,8 @@ class ChatScreen(ChatTalks, ChatMessages):
         if not trouble.ended:
             return "ask again"
         step = "try again" if trouble.doing == "load" else "load the model again"
+        if trouble.doing == "load" and self.driver.projector is not None:
+            step = "load the model without the projector"
         return f"{step} and ask again" if self._open_question is not None else step
 
     async def _not_sent(self, overflow: Overflow) -> None:
@@ -282,13 +305,15 @@ class ChatScreen(ChatTalks, ChatMessages):
             self.notify("Esc stops the answer; then send the next message.", title="One at a time")
             return
         files, prompt = self.query_one(Files), self.query_one(Prompt)
-        attachments = files.attachments
+        attachments, images = files.attachments, files.images
         self._leave_held()
         await self.begin_edited()
-        question = Question(event.text, attachments)
-        files.clear()
+        self.talk.images |= {one.picture.sha256: one.data for one in images}
+        question = Question(event.text, attachments, [one.picture for one in images], self.talk.images)
+        if images and self.talk.kept:
+            self.notify(NOT_SAVED, title="This conversation is saved")
+        self.leave_files()
         prompt.clear()
-        prompt.has_files = False
         await self.query_one(Transcript).add(question)
         await self.ask_again(question)
 
@@ -305,11 +330,19 @@ class ChatScreen(ChatTalks, ChatMessages):
 
     async def _ask(self, question: Question) -> None:
         opened = self.driver.opened
+        blind = self.blindness()
+        if blind is not None and any(shown.sha256 in self.talk.images for shown in question.images):
+            self._held = NOT_SHOWN
+            self.query_one(Banner).tell(
+                blind, "Nothing was sent. Esc takes the message back into the prompt.", mark="!"
+            )
+            return
         self._answer = Answer(harmless(opened.plan.name) if opened else "Model")
         await self.query_one(Transcript).add(self._answer)
         self.vitals.asked(time.monotonic())
-        self.driver.say(with_attachments(question.source, question.attachments))
-        self._begin_following()
+        message = self.talk.message(question.turn(""), sees=self.driver.sees)
+        self.driver.say(message.content, message.images)
+        self.begin_following()
 
     def action_stop(self) -> None:
         """Stop the answer, or give up the load; a message that waited for it comes back into the prompt."""
@@ -323,7 +356,7 @@ class ChatScreen(ChatTalks, ChatMessages):
         if self._waiting and question is not None:
             self._waiting = False
             question.remove()
-            self._into_prompt(question)
+            self.into_prompt(question)
             begun = self.query_one(Prompt).text
             self.query_one(Prompt).put(f"{question.source}\n{begun}" if begun else question.source)
 
@@ -378,7 +411,7 @@ class ChatScreen(ChatTalks, ChatMessages):
         question = self._open_question
         if self._held is not None and question is not None:
             self._leave_held()
-            self._into_prompt(question)
+            self.into_prompt(question)
             self.query_one(Prompt).put(question.source)
         elif self.driver.state == "ready":
             self.query_one(Banner).clear()

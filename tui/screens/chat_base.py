@@ -8,14 +8,12 @@ from textual.message import Message as TextualMessage
 from textual.screen import Screen
 from textual.widgets import Static
 
-from deploy.commands.attach import with_attachments
-from deploy.results import Problem
 from tui.driver import ChatDriver
 from tui.keeping import Keeper
 from tui.talk import LiveTalk
 from tui.text import harmless
 from tui.widgets.banner import Banner
-from tui.widgets.files import Carried, Files
+from tui.widgets.files import Files
 from tui.widgets.head import Head
 from tui.widgets.prompt import Prompt
 from tui.widgets.status import Vitals
@@ -28,7 +26,7 @@ GREETING: Final = (
     "The model runs on this machine, and nothing leaves it. The conversation is not saved unless you press F9."
 )
 FORBIDDEN_GREETING: Final = "The model runs on this machine, and nothing leaves it."
-UNSEEN: Final = "The model no longer sees what stands above this line."
+UNSEEN: Final = "The model no longer sees what is above this line."
 
 
 class ChatBase(Screen[None]):
@@ -102,7 +100,7 @@ class ChatBase(Screen[None]):
 
     def _model_words(self) -> str:
         if self.driver.opened is not None:
-            return self.driver.opened.plan.name
+            return f"{self.driver.opened.plan.name} · sees images" if self.driver.sees else self.driver.opened.plan.name
         if self.driver.name is None:
             return "the best installed model" if self.driver.state == "loading" else "no model"
         return self._names().get(self.driver.name, self.driver.name)
@@ -124,12 +122,13 @@ class ChatBase(Screen[None]):
         self._editing = None
         self.query_one(Banner).clear()
         self.query_one(Files).clear()
+        self.query_one(Prompt).has_files = False
         self.query_one(Prompt).end_edit()
         transcript = self.query_one(Transcript)
         async with self.batch():
             await transcript.empty()
             if talk.turns:
-                await transcript.restore(talk.turns, self._names())
+                await transcript.restore(talk.turns, self._names(), talk.images)
                 await self.mark_unseen()
             else:
                 await self.remark(FORBIDDEN_GREETING if self.keeper.forbidden else GREETING)
@@ -143,7 +142,7 @@ class ChatBase(Screen[None]):
     def tell_driver(self) -> None:
         """Let the model's side hold the same turns as the screen."""
         self.driver.system = self.talk.system
-        self.driver.take(self.talk.messages(), left_out=self.talk.left_out)
+        self.driver.take(self.talk.messages(sees=self.driver.sees), left_out=self.talk.left_out)
 
     async def mark_unseen(self) -> None:
         """Draw the line below what is not sent any more."""
@@ -163,22 +162,3 @@ class ChatBase(Screen[None]):
         """Leave the conversation on the screen; in memory it stays, unless it is saved or empty."""
         if self.talk.turns and not self.talk.kept and self.talk not in self.shelf:
             self.shelf.insert(0, self.talk)
-
-    def carry(self, carried: Carried) -> None:
-        """Let a file go with the next message, and have it counted if nobody has."""
-        self.query_one(Files).add(carried)
-        self.query_one(Prompt).has_files = True
-        if carried.tokens is None:
-            self.count(carried)
-
-    def count(self, carried: Carried) -> None:
-        """Have the tokens of a file counted."""
-
-        def told(outcome: int | Problem) -> None:
-            def then() -> None:
-                carried.tokens = outcome if isinstance(outcome, int) else None
-                self.query_one(Files).show()
-
-            self.tell(then)
-
-        self.driver.count(with_attachments("", (carried.attachment,)), told)

@@ -8,9 +8,7 @@ from typing import Final
 from textual import on
 
 from deploy.commands.conversations import written_as
-from deploy.conversations import Attachment
-from tui.screens.chat_base import ChatBase
-from tui.widgets.files import Carried, Files
+from tui.screens.chat_files import ChatFiles
 from tui.widgets.findbar import FindBar
 from tui.widgets.prompt import Prompt
 from tui.widgets.transcript import Answer, Message, Question, Transcript
@@ -31,7 +29,7 @@ ON_A_MESSAGE: Final = {
 }
 
 
-class ChatMessages(ChatBase):
+class ChatMessages(ChatFiles):
     """The actions of messages."""
 
     def action_message(self, step: int) -> None:
@@ -110,7 +108,7 @@ class ChatMessages(ChatBase):
             return
         if message is not self.messages()[-1]:
             self.notify(
-                "Only the newest answer can be written again. f goes on from here in a conversation of its own."
+                "Only the newest answer can be written again. f continues from here in a conversation of its own."
             )
             return
         question = self.messages()[-2]
@@ -136,7 +134,7 @@ class ChatMessages(ChatBase):
         message = self.focused
         if isinstance(message, Question) and self.require_free():
             self._editing = self.messages().index(message)
-            self._into_prompt(message)
+            self.into_prompt(message)
             self.query_one(Prompt).begin_edit(message.source)
             self.action_focus_prompt()
 
@@ -166,7 +164,7 @@ class ChatMessages(ChatBase):
             return
         if isinstance(message, Question):
             await self._fork_at(message.place)
-            self._into_prompt(message)
+            self.into_prompt(message)
             self.query_one(Prompt).put(message.source)
         else:
             await self._fork_at(message.place + 1)
@@ -177,26 +175,10 @@ class ChatMessages(ChatBase):
         self.shelve()
         await self.show_talk(fork)
 
-    def _into_prompt(self, question: Question) -> None:
-        """Carry the files of a question with the next message."""
-        files = self.query_one(Files)
-        files.clear()
-        for attachment in question.attachments:
-            self.carry(Carried(attachment))
-
     @on(Prompt.Left)
     def _edit_left(self) -> None:
         self._editing = None
-        self.query_one(Files).clear()
-
-    @on(Prompt.Pasted)
-    def _pasted(self, event: Prompt.Pasted) -> None:
-        lines = event.text.count("\n") + 1
-        self.carry(Carried(Attachment(f"pasted, {lines:,} lines", event.text)))
-
-    @on(Prompt.Emptied)
-    def _emptied(self) -> None:
-        self.query_one(Files).drop_last()
+        self.leave_files()
 
     def action_find(self) -> None:
         """Search in the conversation."""

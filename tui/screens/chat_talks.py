@@ -1,22 +1,23 @@
-"""Conversations as wholes: keep, list, open, export; and what holds for the next message: files and settings."""
+"""Conversations as wholes: keep, list, open, export; and the settings of the next message."""
 
 from deploy.commands.conversations import write, written_as
+from deploy.commands.sessions import ListedSession
 from deploy.conversations import Summary, Talk
 from deploy.results import Problem
 from tui.jobs import Job
 from tui.rows import rows_of
 from tui.screens.asking import AskingScreen
-from tui.screens.chat_base import ChatBase
+from tui.screens.chat_files import NOT_SAVED
+from tui.screens.chat_sessions import ChatSessions
 from tui.screens.confirm import ConfirmScreen
-from tui.screens.files import AttachScreen, ExportScreen
+from tui.screens.files import ExportScreen
 from tui.screens.switch import SwitchScreen
 from tui.screens.talks import DELETED_BY, Entry, TalksScreen
 from tui.talk import Asking, thawed
 from tui.text import harmless
-from tui.widgets.files import Carried
 
 
-class ChatTalks(ChatBase):
+class ChatTalks(ChatSessions):
     """The actions of conversations."""
 
     def action_keep(self) -> None:
@@ -28,6 +29,8 @@ class ChatTalks(ChatBase):
             self.notify(self.keeper.forbidden, title="Not saved", severity="warning", markup=False)
         else:
             self.talk.kept = True
+            if self.talk.has_images:
+                self.notify(NOT_SAVED, title="This conversation is saved")
             if self.talk in self.shelf:
                 self.shelf.remove(self.talk)
             self.save()
@@ -78,6 +81,8 @@ class ChatTalks(ChatBase):
         if isinstance(entry, Summary):
             if entry.id != self.talk.id:
                 self.keeper.get(entry.id, lambda outcome: self.tell(lambda: self._got(outcome)))
+        elif isinstance(entry, ListedSession):
+            await self.resume(entry)
         elif entry is not self.talk:
             self.shelf.remove(entry)
             self.shelve()
@@ -148,12 +153,3 @@ class ChatTalks(ChatBase):
             self.driver.system = self.talk.system
             self.save()
             self.show_head()
-
-    def action_attach(self) -> None:
-        """Attach a text file to the next message."""
-        self.app.push_screen(AttachScreen(), self._attached)
-
-    def _attached(self, carried: Carried | None) -> None:
-        if carried is not None:
-            self.carry(carried)
-        self.action_focus_prompt()

@@ -14,7 +14,8 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from deploy.commands.context import Context
-from deploy.fit.fit import Workload, gigabytes
+from deploy.fit.fit import Workload
+from deploy.quantities import gigabytes
 from deploy.results import Problem, Result
 from tui import text
 from tui.command import CommandOver, begin
@@ -34,7 +35,7 @@ class CompareScreen(ModalScreen[None]):
     """One column a model, one line a property, then what differs in words."""
 
     HELP: ClassVar[str] = (
-        "Both models on the same machine, for the same use. ◀ stands beside the better of two figures. Hard is memory "
+        "Both models on the same machine, for the same use. ◀ marks the better of two figures. Hard is memory "
         "that cannot be given back while the model is loaded; reclaimable is what the system may take and read again."
     )
     BINDINGS: ClassVar[list[BindingType]] = [bind("compare.leave", "dismiss"), *over_a_place()]

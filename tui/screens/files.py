@@ -1,6 +1,7 @@
 """Dialogs that ask for a file: one to attach, which is read and counted first, and one to write."""
 
 import os
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -14,7 +15,8 @@ from textual.screen import ModalScreen
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
-from deploy.commands.attach import read_attachment, with_attachments
+from deploy.commands.attach import with_attachments
+from deploy.commands.looking import Shown, file_from
 from deploy.conversations import Attachment
 from deploy.results import Problem
 from tui.jobs import Job
@@ -30,6 +32,12 @@ if TYPE_CHECKING:
 LOOKED_AT: Final = 2000
 """Entries of a folder that are looked at for a suggestion."""
 ATTACHES: Final = "Enter attaches it."
+ABOUT: Final = (
+    "The model on this machine reads it before your question. An image needs a model with its projector (mmproj file); "
+    "name that file here to load the model with it."
+)
+Found = Attachment | Shown | Path
+"""A text, an image, or the path of a projector."""
 
 
 class PathSuggester(Suggester):
@@ -68,7 +76,7 @@ class PathInput(TextField):
 class ExportScreen(ModalScreen[str | None]):
     """Asks where to write the conversation."""
 
-    HELP: ClassVar[str] = "The file is for your eyes alone. The key → takes the completion of a path."
+    HELP: ClassVar[str] = "Only you can read the file. The key → completes a path."
     twin = "landfast conversations export NUMBER --out FILE"
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("file.leave", "dismiss(None)"),
@@ -94,14 +102,18 @@ class ExportScreen(ModalScreen[str | None]):
         self.dismiss(self.query_one(Input).value.strip() or None)
 
 
-class AttachScreen(ModalScreen[Carried | None]):
-    """Asks for a text file; reads it and counts its tokens; gives it when Enter is pressed once more."""
+class AttachScreen(ModalScreen[Carried | Path | None]):
+    """Asks for a text or an image; reads it and counts its tokens; gives it when Enter is pressed once more.
+
+    A projector is taken, too: its path is given.
+    """
 
     HELP: ClassVar[str] = (
-        "The text of the file goes before your next message, and its size in tokens is known before anything is sent. "
-        "The key → takes the completion of a path."
+        "The text of the file, or the image (PNG or JPEG), goes before your next message, and its size in tokens is "
+        "known before anything is sent. Images are decoded in the sealed engine alone, are never saved, and need the "
+        "model's projector: name its mmproj file here, too. The key → completes a path."
     )
-    twin = "landfast run MODEL QUESTION < FILE"
+    twin = "landfast run MODEL QUESTION < FILE   and   landfast chat MODEL --projector FILE, then /image FILE"
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("file.leave", "dismiss(None)"),
         *over_a_place(),
@@ -111,49 +123,51 @@ class AttachScreen(ModalScreen[Carried | None]):
     class Read(Message):
         """A file was read, or could not be."""
 
-        def __init__(self, name: str, outcome: Attachment | Problem) -> None:
+        def __init__(self, name: str, outcome: Found | Problem) -> None:
             """Carry it."""
             super().__init__()
             self.name = name
             self.outcome = outcome
 
     class Counted(Message):
-        """Its tokens were counted."""
+        """Its tokens were counted, or could not be."""
 
-        def __init__(self, carried: Carried) -> None:
+        def __init__(self, carried: Carried, outcome: int | Problem) -> None:
             """Carry it."""
             super().__init__()
             self.carried = carried
+            self.outcome = outcome
 
-    def __init__(self) -> None:
-        """Begin with nothing read."""
+    def __init__(self, refusal_of: Callable[[Shown], Problem | None]) -> None:
+        """Begin with nothing read; `refusal_of` says why an image cannot be shown."""
         super().__init__()
-        self._carried: Carried | None = None
+        self._refusal_of = refusal_of
+        self._found: Carried | Path | None = None
 
     def compose(self) -> ComposeResult:
         """A field, and what is known of the file."""
         with Vertical(classes="dialog") as box:
-            box.border_title = "Attach a text file"
+            box.border_title = "Attach a text or an image"
             yield PathInput(placeholder="Path of the file", suggester=PathSuggester(), compact=True)
-            yield Static("It is read by the model on this machine, before your question.", classes="about")
+            yield Static(ABOUT, classes="about", markup=False)
         yield Hints()
 
     @on(Input.Changed)
     def _changed(self) -> None:
-        self._carried = None
+        self._found = None
 
     @on(Input.Submitted)
     def _done(self) -> None:
         """Look at the file, or attach what was looked at."""
-        if self._carried is not None:
-            self.dismiss(self._carried)
+        if self._found is not None:
+            self.dismiss(self._found)
             return
         name = self.query_one(Input).value.strip()
         if name:
             self._tell("reading …")
             Job(
                 self.app.context,
-                lambda _: read_attachment(name),
+                lambda _: file_from(name),
                 on_end=lambda outcome: self._from_thread(self.Read(name, outcome)),
             ).start()
 
@@ -162,29 +176,54 @@ class AttachScreen(ModalScreen[Carried | None]):
 
     @on(Read)
     def _read(self, event: Read) -> None:
+        found = event.outcome
         if event.name != self.query_one(Input).value.strip():
             return
-        if isinstance(event.outcome, Problem):
-            self._tell(f"✗ {harmless(event.outcome.message)} {event.outcome.hint}")
+        problem = self._refusal_of(found) if isinstance(found, Shown) else None
+        if isinstance(found, Problem):
+            self._refuse(found)
+        elif problem is not None:
+            self._refuse(problem)
+        elif isinstance(found, Path):
+            self._offer(found)
+        else:
+            self._count(Carried(found))
+
+    def _refuse(self, problem: Problem) -> None:
+        self._tell(f"✗ {harmless(problem.message)} {problem.hint}")
+
+    def _offer(self, projector: Path) -> None:
+        """A projector, for the model that is loaded."""
+        opened = self.app.driver.opened
+        if opened is None:
+            self._tell("✗ This is a projector, and no model is loaded that could look at images with it.")
             return
-        carried = self._carried = Carried(event.outcome)
+        self._found = projector
+        name = harmless(opened.plan.name)
+        self._tell(f"✓ {harmless(projector.name)} is a projector. Enter loads {name} again with it, to look at images.")
+
+    def _count(self, carried: Carried) -> None:
+        self._found = carried
+        file = carried.file
 
         def told(outcome: int | Problem) -> None:
-            carried.tokens = outcome if isinstance(outcome, int) else None
-            self._from_thread(self.Counted(carried))
+            self._from_thread(self.Counted(carried, outcome))
 
-        counting = self.app.driver.count(with_attachments("", (carried.attachment,)), told)
-        self._tell(
-            "counting …" if counting else f"{self._bytes_of(carried)}, counted when a model is loaded. {ATTACHES}"
-        )
+        what = file.data if isinstance(file, Shown) else with_attachments("", (file,))
+        counting = self.app.driver.count(what, told)
+        self._tell("counting …" if counting else f"{_size(carried)}, counted when a model is loaded. {ATTACHES}")
 
     @on(Counted)
     def _counted(self, event: Counted) -> None:
-        if event.carried is self._carried:
-            self._tell(f"✓ {self._bytes_of(event.carried)}, {self._tokens(event.carried)}. {ATTACHES}")
-
-    def _bytes_of(self, carried: Carried) -> str:
-        return f"{harmless(carried.attachment.name)}: {len(carried.attachment.text.encode()):,} bytes"
+        carried, outcome = event.carried, event.outcome
+        if carried is not self._found:
+            return
+        if isinstance(outcome, Problem) and isinstance(carried.file, Shown):
+            self._found = None
+            self._refuse(outcome)
+            return
+        carried.tokens = outcome if isinstance(outcome, int) else None
+        self._tell(f"✓ {_size(carried)}, {self._tokens(carried)}. {ATTACHES}")
 
     def _tokens(self, carried: Carried) -> str:
         opened = self.app.driver.opened
@@ -195,3 +234,10 @@ class AttachScreen(ModalScreen[Carried | None]):
 
     def _tell(self, about: str) -> None:
         self.query_one(".about", Static).update(about)
+
+
+def _size(carried: Carried) -> str:
+    file = carried.file
+    return (
+        harmless(file.words) if isinstance(file, Shown) else f"{harmless(file.name)}: {len(file.text.encode()):,} bytes"
+    )

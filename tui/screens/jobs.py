@@ -23,7 +23,7 @@ REFRESH_S: Final = 0.25
 NOTHING: Final = (
     "Nothing is being installed.\n\n"
     "Go to the models with F2, choose one, and press Enter to install it and chat, or i to install it only. "
-    "Several can be asked for: they come one after another, and go on while you chat."
+    "Several can wait: they run one after another, and continue while you chat."
 )
 
 
@@ -47,8 +47,8 @@ class JobsScreen(Screen[None]):
     AUTO_FOCUS = "#jobs"
     HELP: ClassVar[str] = (
         "Every install is one transaction: find a source, download, verify, and rename into the store. They run one "
-        "after another, belong to the program and not to this screen, and go on while you chat. Stop one, and what "
-        "has come is kept; it goes on from there, today or after a restart."
+        "after another, belong to the program and not to this screen, and continue while you chat. Stop one, and what "
+        "has come is kept; it continues from there, today or after a restart."
     )
     twin = "landfast install MODEL   and   landfast models gc, which clears what was left half done"
     BINDINGS: ClassVar[list[BindingType]] = [bind("jobs.cancel", "cancel"), bind("jobs.clear", "clear"), *places()]

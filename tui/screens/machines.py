@@ -50,8 +50,8 @@ class MachinesScreen(ModalScreen[Choice | None]):
 
     AUTO_FOCUS = "#machine-words"
     HELP: ClassVar[str] = (
-        "Plan for a machine that you do not sit at: the list, the reasons and comparisons are then worked out for it, "
-        "under a loud mark. Nothing is installed while a machine is simulated."
+        "Plan for a machine other than this one: the list, the reasons and comparisons are then worked out for it, "
+        "marked SIMULATED. Nothing is installed while a machine is simulated."
     )
     twin = "landfast profile --list   and   landfast select --machine NAME"
     BINDINGS: ClassVar[list[BindingType]] = [bind("simulate.leave", "dismiss"), *over_a_place()]

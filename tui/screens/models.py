@@ -10,7 +10,7 @@ from textual.containers import Container, Vertical
 from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 
-from deploy.fit.fit import gigabytes
+from deploy.quantities import gigabytes
 from deploy.results import Problem
 from tui.keymap import bind, places
 from tui.rows import Narrowing, Row, rows_of
@@ -38,7 +38,7 @@ HOW_TO_COMPARE: Final = "Mark a model with Space, go to another one, and press v
 class FilterInput(TextField):
     """The field that finds rows of the list."""
 
-    HELP: ClassVar[str] = "Only rows that hold every word stay: of the name, family, publisher and licence."
+    HELP: ClassVar[str] = "Only models stay that have every word in name, family, publisher or licence."
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("filter.leave", "screen.leave_filter"),
         bind("filter.done", "screen.focus_list"),
@@ -53,7 +53,7 @@ class ModelsScreen(Screen[None]):
     HELP: ClassVar[str] = (
         "The best form of every model of the catalogue on this machine: what it takes of the memory, whether it fits, "
         "and how fast it would write. ★ is the choice; it stands first. Enter on a model chats with it, and installs "
-        "it before that where it is not here. The panel of reasons adds up the memory term by term."
+        "it first where needed. The panel of reasons adds up the memory term by term."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("models.back", "back"),

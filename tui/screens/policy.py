@@ -92,7 +92,7 @@ class PolicyScreen(Screen[None]):
     HELP: ClassVar[str] = (
         "Which rules are in force, from which file, and how many forms of models each of them refuses. The seal is "
         "what the engine process gives up before it reads a model; the audit attacks it from inside on this machine "
-        "and signs what happened. The journal is a chain: a line that is changed or taken away is found. Nothing "
+        "and signs what happened. The journal is a chain: a line that is changed or removed is found. Nothing "
         "here changes a rule."
     )
     twin = "landfast policy check   landfast audit   landfast journal verify"
@@ -215,7 +215,7 @@ class PolicyScreen(Screen[None]):
         """Ask for a policy file, and show what it would take away."""
         from tui.screens.ask import AskScreen
 
-        question = "Which file? It is only looked at: nothing comes into force. Without one, the rules in force return."
+        question = "Which file? Nothing comes into force. Leave it empty to see the rules in force again."
         asked = AskScreen("Test a policy file", question, "path of a policy file", "landfast policy check FILE")
         self.app.push_screen(asked, self._checked)
 

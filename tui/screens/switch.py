@@ -16,8 +16,8 @@ from tui.keymap import bind, over_a_place
 from tui.rows import Row
 from tui.widgets.hints import Hints
 
-NOTE: Final = "It reads what was said before. The one before is unloaded first, so both are never in memory at once."
-NONE: Final = "No other model is installed. F2 shows what can be."
+NOTE: Final = "It reads what was said before. The present model is unloaded first, so both are never in memory at once."
+NONE: Final = "No other model is installed. F2 shows what can be installed."
 FALLBACK_WIDTH: Final = 64
 
 
@@ -35,7 +35,7 @@ class SwitchScreen(ModalScreen[str | None]):
     """The list. It gives the model to load, or None where nothing changes."""
 
     HELP: ClassVar[str] = (
-        "The models that are installed here. Enter loads one in place of the one before; the conversation stays as it "
+        "The models that are installed here. Enter loads one in place of the present one; the conversation stays as it "
         "is, and the new model reads it from its beginning with the next message."
     )
     BINDINGS: ClassVar[list[BindingType]] = [bind("switch.leave", "dismiss(None)"), *over_a_place()]
@@ -55,7 +55,7 @@ class SwitchScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """The list, and what choosing means."""
         with Vertical(classes="dialog") as box:
-            box.border_title = "Go on with another model"
+            box.border_title = "Continue with another model"
             yield InstalledList(id="switch-list", compact=True)
             yield Static(NOTE if self._rows else NONE, classes="about", markup=False)
         yield Hints()

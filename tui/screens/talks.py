@@ -13,9 +13,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from deploy.commands.sessions import ListedSession
 from deploy.conversations import Summary
 from deploy.results import Problem
-from tui.keeping import Keeper
+from tui.keeping import Keeper, Stored
 from tui.keymap import bind, over_a_place
 from tui.screens.confirm import ConfirmScreen
 from tui.talk import LiveTalk
@@ -23,7 +24,7 @@ from tui.text import harmless
 from tui.widgets.hints import Hints
 from tui.widgets.textfield import TextField
 
-Entry = LiveTalk | Summary
+Entry = LiveTalk | Stored
 FALLBACK_WIDTH: Final = 64
 DELETED_BY: Final = "landfast conversations delete NUMBER"
 
@@ -44,8 +45,9 @@ class TalksScreen(ModalScreen[Entry | None]):
     """The list. It gives the conversation to go on with."""
 
     HELP: ClassVar[str] = (
-        "Conversations that are open in memory, and those that you had saved. What is in memory alone is gone when "
-        "Landfast ends; what is saved stays until you delete it, and its text is then overwritten."
+        "Conversations that are open in memory, those that you had saved, and sessions that you had kept with the "
+        "model's state. What is in memory alone is gone when Landfast ends; what is saved or kept stays until you "
+        "delete it. Saved text is then overwritten, a session's file is not."
     )
     twin = "landfast conversations list   and   landfast conversations search WORDS"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -59,7 +61,7 @@ class TalksScreen(ModalScreen[Entry | None]):
     class Listed(Message):
         """The saved ones were read."""
 
-        def __init__(self, words: str, outcome: tuple[Summary, ...] | Problem) -> None:
+        def __init__(self, words: str, outcome: tuple[Stored, ...] | Problem) -> None:
             """Carry them."""
             super().__init__()
             self.words = words
@@ -71,7 +73,7 @@ class TalksScreen(ModalScreen[Entry | None]):
         self._keeper = keeper
         self._here = list(here)
         self._current = current
-        self._saved: tuple[Summary, ...] = ()
+        self._saved: tuple[Stored, ...] = ()
         self._entries: list[Entry] = []
 
     @property
@@ -98,7 +100,7 @@ class TalksScreen(ModalScreen[Entry | None]):
     def _read(self) -> None:
         words = self.query_one(Input).value
 
-        def told(outcome: tuple[Summary, ...] | Problem) -> None:
+        def told(outcome: tuple[Stored, ...] | Problem) -> None:
             self.post_message(self.Listed(words, outcome))
 
         self._keeper.listed(words, told)
@@ -126,16 +128,27 @@ class TalksScreen(ModalScreen[Entry | None]):
         self.query_one(".about", Static).update(self._about())
 
     def _line(self, entry: Entry) -> Content:
+        if isinstance(entry, ListedSession):
+            return self._session_line(entry)
         if isinstance(entry, Summary):
             mark, when, count = "● saved    ", entry.changed[5:16].replace("T", " "), entry.messages
             is_open = entry.id == self._current.id
         else:
             mark, when, count = "○ not saved", "", len(entry.turns)
             is_open = entry is self._current
-        about = f"{count:>4} {'message ' if count == 1 else 'messages'}  {when:<11}  {'open' * is_open:<4}"
+        about = f"{count:>5} {'message ' if count == 1 else 'messages'}  {when:<11}  {'open' * is_open:<4}"
+        return self._assembled(mark, entry.title or "Empty", about)
+
+    def _session_line(self, entry: ListedSession) -> Content:
+        is_open = entry.name == self._current.session
+        amount = f"{_short(entry.tokens):>5} tokens  " if entry.model else "cannot be used "
+        about = f"{amount}  {entry.created[5:16].replace('T', ' '):<11}  {'open' * is_open:<4}"
+        return self._assembled("◆ kept     ", f"{entry.name}: {entry.begins}" if entry.begins else entry.name, about)
+
+    def _assembled(self, mark: str, title: str, about: str) -> Content:
         room = max(10, self._room - len(mark) - len(about) - 4)
-        title = Content(harmless(entry.title) or "Empty").truncate(room, ellipsis=True, pad=True)
-        return Content.assemble(f"{mark}  ", (title.plain, "bold"), "  ", (about, "dim"))
+        shown = Content(harmless(title)).truncate(room, ellipsis=True, pad=True)
+        return Content.assemble(f"{mark}  ", (shown.plain, "bold"), "  ", (about, "dim"))
 
     @property
     def _room(self) -> int:
@@ -182,27 +195,36 @@ class TalksScreen(ModalScreen[Entry | None]):
         if entry is self._current:
             self.notify("It is open. Ctrl+N leaves it for a new one.")
             return
-        title = harmless(entry.title) or "Empty"
-        where = " from the disk" if isinstance(entry, Summary) else ""
+        title = harmless(entry.name if isinstance(entry, ListedSession) else entry.title) or "Empty"
+        where = "" if isinstance(entry, LiveTalk) else " from the disk"
 
         def answered(yes: bool | None) -> None:  # noqa: FBT001 - the toolkit's signature
             if yes:
                 self._delete(entry)
 
-        self.app.push_screen(
-            ConfirmScreen(f"Delete “{title}”{where}? It cannot be brought back.", "deletes it", DELETED_BY), answered
-        )
+        twin = f"landfast sessions remove {title}" if isinstance(entry, ListedSession) else DELETED_BY
+        question = f'Delete "{title}"{where}? This cannot be undone.'
+        self.app.push_screen(ConfirmScreen(question, "deletes it", twin), answered)
 
     def _delete(self, entry: Entry) -> None:
         if isinstance(entry, LiveTalk):
             self._here.remove(entry)
             self._show()
             return
+        if isinstance(entry, ListedSession):
+            self._forget_session(entry.name)
+            return
         if entry.id == self._current.id:
             self._here.insert(0, self._current)
             self._keeper.forget(self._current, lambda _: self._read_again())
             return
         self._keeper.delete(entry.id, lambda _: self._read_again())
+
+    def _forget_session(self, name: str) -> None:
+        """The conversation on the screen may be the one that was kept so."""
+        if self._current.session == name:
+            self._current.session = ""
+        self._keeper.remove(name, lambda _: self._read_again())
 
     def _read_again(self) -> None:
         """In a thread."""
@@ -221,3 +243,8 @@ class TalksScreen(ModalScreen[Entry | None]):
 def _holds(talk: LiveTalk, words: Sequence[str]) -> bool:
     texts = [talk.title.casefold(), *(turn.text.casefold() for turn in talk.turns)]
     return any(all(word in text for word in words) for text in texts)
+
+
+def _short(count: int) -> str:
+    """A number of tokens in at most five letters."""
+    return f"{count / 1000:.1f}k" if count >= 1000 else str(count)  # noqa: PLR2004 - thousands

@@ -140,7 +140,7 @@ def _wishes(now: Wishes, rows: Sequence[Row]) -> tuple[Wish, ...]:
         Wish("Use", purposes, purposes),
         _optional("Language", _with(LANGUAGES, language)),
         Wish("Context", contexts, tuple(f"{count:,} tokens" for count in contexts)),
-        Wish("Speed", speeds, tuple(f"{rate:g} tokens a second or more" if rate else ANY for rate in speeds)),
+        Wish("Speed", speeds, tuple(f"{rate:g} tok/s or more" if rate else ANY for rate in speeds)),
         Wish("Users", crowds, tuple(f"{count} at once" for count in crowds), "The list shows"),
         Wish("Models", tuple(SHOWN), tuple(SHOWN.values())),
         _optional("Publisher", (None, *_with(sorted({row.publisher for row in rows}), publisher))),

@@ -14,7 +14,7 @@ from tui.text import harmless
 class Banner(Static, can_focus=True):
     """A problem that stands until it is dealt with. It takes the focus, so that Enter is the next step."""
 
-    HELP: ClassVar[str] = "Something went wrong, or waits for a decision. The last line says what Enter does."
+    HELP: ClassVar[str] = "Something went wrong, or needs a decision. The last line says what Enter does."
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("banner.retry", "screen.retry"),
         bind("banner.leave", "screen.leave_banner"),

@@ -1,26 +1,28 @@
-"""What goes with the next message: text files, with their sizes in tokens before anything is sent."""
+"""What goes with the next message: text files and images, with their sizes in tokens before anything is sent."""
 
 from dataclasses import dataclass
 
 from textual.widgets import Static
 
+from deploy.commands.looking import Shown
 from deploy.conversations import Attachment
 from tui.text import harmless
 
 
-@dataclass
+@dataclass(eq=False)
 class Carried:
     """A file that goes with the next message."""
 
-    attachment: Attachment
+    file: Attachment | Shown
     tokens: int | None = None
     """None while nobody has counted."""
 
     @property
     def words(self) -> str:
-        """Its name and size."""
+        """Its name and size; of an image, the pixels too."""
         size = "not counted yet" if self.tokens is None else f"{self.tokens:,} tokens"
-        return f"[{harmless(self.attachment.name)} · {size}]"
+        name = self.file.words if isinstance(self.file, Shown) else self.file.name
+        return f"[{harmless(name)} · {size}]"
 
 
 class Files(Static):
@@ -34,17 +36,22 @@ class Files(Static):
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
-        """The files themselves."""
-        return tuple(one.attachment for one in self.carried)
+        """The texts among them."""
+        return tuple(one.file for one in self.carried if isinstance(one.file, Attachment))
+
+    @property
+    def images(self) -> tuple[Shown, ...]:
+        """The images among them."""
+        return tuple(one.file for one in self.carried if isinstance(one.file, Shown))
 
     def add(self, one: Carried) -> None:
         """One more."""
         self.carried.append(one)
         self.show()
 
-    def drop_last(self) -> None:
-        """One less."""
-        del self.carried[-1:]
+    def drop(self, one: Carried) -> None:
+        """Without this one."""
+        self.carried = [other for other in self.carried if other is not one]
         self.show()
 
     def clear(self) -> None:

@@ -41,7 +41,7 @@ class FindBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         """A field, and how many there are."""
-        yield FindInput(placeholder="Find in this conversation; Enter goes on upwards", compact=True, id="find-text")
+        yield FindInput(placeholder="Find in this conversation; Enter continues upwards", compact=True, id="find-text")
         yield Static(id="find-count", markup=False)
 
     def open(self) -> None:

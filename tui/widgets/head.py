@@ -27,7 +27,7 @@ class Head(Static):
         """Say what is on the screen."""
         self._model = f"{model} · system prompt" if talk.system else model
         self._title = harmless(talk.title)
-        self._badge = "● saved" if talk.kept else "○ not saved, by policy" if forbidden else "○ not saved"
+        self._badge = _badge(talk, forbidden=forbidden)
         self._show()
 
     def on_resize(self, _: events.Resize) -> None:
@@ -42,3 +42,12 @@ class Head(Static):
         title = Content(self._title).truncate(room, ellipsis=True) if room >= LEAST_TITLE else Content()
         gap = " " * max(1, width - model.cell_length - title.cell_length - badge.cell_length - 5)
         self.update(Content.assemble(" ", model, gap, (title.plain, "dim"), "   ", badge))
+
+
+def _badge(talk: LiveTalk, *, forbidden: bool) -> str:
+    """What of it is on the disk."""
+    if talk.kept:
+        return "● saved"
+    if talk.session:
+        return f"◆ {'kept' if talk.session_turns == len(talk.turns) else 'kept in part'}: {harmless(talk.session)}"
+    return "○ not saved, by policy" if forbidden else "○ not saved"

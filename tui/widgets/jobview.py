@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from deploy.fit.fit import gigabytes
+from deploy.quantities import gigabytes
 from tui import text
 from tui.jobs import InstallJob
 from tui.steps import Step
@@ -59,16 +59,16 @@ def _parts(job: InstallJob) -> list[RenderableType]:
 
 def _before(job: InstallJob) -> Text:
     if job.queued:
-        return Text("It begins when the install before it is over. Press x to take it off the list.")
+        return Text("It begins when the install before it has ended. Press x to remove it from the list.")
     if job.kept_bytes:
-        kept = f"An earlier run of Landfast was interrupted; {gigabytes(job.kept_bytes)} of it are here."
-        return Text.assemble(kept, ("\n\nPress Enter to go on from there.", "bold"))
+        kept = f"An earlier run of Landfast was interrupted; {gigabytes(job.kept_bytes)} of it are kept."
+        return Text.assemble(kept, ("\n\nPress Enter to continue from there.", "bold"))
     return Text.assemble(job.question, ("\n\nPress Enter to install it, Esc to leave it.", "bold"))
 
 
 def _closing(job: InstallJob) -> Text:
     if job.problem is not None and job.stopped:
-        return Text("■ Stopped. What has come is kept: press Enter to go on from there.")
+        return Text("■ Stopped. What has come is kept: press Enter to continue from there.")
     if job.problem is not None:
         hint = f"\n  {job.problem.hint}" if job.problem.hint else ""
         return Text.assemble(
@@ -78,14 +78,14 @@ def _closing(job: InstallJob) -> Text:
         return _installed(job)
     if job.stopped:
         return Text("Stopping …", "dim")
-    after = "The chat opens when it is done." if job.then_chat else "It goes on when you leave this window."
+    after = "The chat opens when it is done." if job.then_chat else "It continues when you leave this window."
     return Text(after, "dim")
 
 
 def _installed(job: InstallJob) -> Text:
     said = Text("✓ Installed, and every byte is verified. ")
     said.append("Press Enter to chat.", "bold")
-    for file in job.installed.installed.files if job.installed else ():
+    for file in job.installed.installed.all_files if job.installed else ():
         said.append(f"\n  SHA-256 {file.sha256}", "dim")
     return said
 

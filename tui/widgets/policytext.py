@@ -44,7 +44,7 @@ def summary_of(look: PolicyLook) -> str:
     check = look.check
     if check.named is not None:
         lost = len(check.newly_refused)
-        return f"TEST of {check.named}: it would take away {lost} of {check.admitted_before:,} forms. Not in force."
+        return f"TEST of {check.named}: it would refuse {lost} of {check.admitted_before:,} forms. Not in force."
     if not check.files:
         return f"No policy is in force: all {check.forms:,} forms of models in the catalogue may be used."
     files = "1 policy file" if len(check.files) == 1 else f"{len(check.files)} policy files"
@@ -66,8 +66,8 @@ def _no_rule() -> Line:
         effect="refuses nothing",
         details=Text(
             "A policy is a TOML file that admits or refuses models by licence, country, publisher, openness, size "
-            "and more. It stands in /etc/landfast/policy.toml for a machine, or beside your settings for you.\n\n"
-            "Press t to see what a file would take away before it is in force."
+            "and more. It is kept in /etc/landfast/policy.toml for a machine, or beside your settings for you.\n\n"
+            "Press t to see what a file would refuse before it is in force."
         ),
     )
 
@@ -170,9 +170,9 @@ def _journal(look: PolicyLook) -> Line:
     if look.journal_problem is not None:
         effect, said = "✗ broken", f"{look.journal_problem.message} {look.journal_problem.hint}"
     else:
-        effect, said = ("✓ whole" if verdict.lines else "○ empty"), "No line was changed, taken away or put in."
+        effect, said = ("✓ whole" if verdict.lines else "○ empty"), "No line was changed, removed or inserted."
     head = f"{verdict.lines}:{verdict.head}" if verdict.lines and verdict.whole else ""
-    note = "\nNote this elsewhere, to find later whether lines were taken away:" if head else ""
+    note = "\nNote this elsewhere, to find later whether lines were removed:" if head else ""
     return Line(
         name="journal",
         rule="journal",

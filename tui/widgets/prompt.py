@@ -1,5 +1,6 @@
 """Where the person writes."""
 
+from pathlib import PurePath
 from typing import ClassVar, Final
 
 from textual import events
@@ -7,6 +8,7 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.widgets import TextArea
 
+from deploy.commands.looking import path_in
 from tui.keymap import bind
 
 CONTINUED: Final = "\\"
@@ -14,6 +16,8 @@ OWN_KEYS: Final = frozenset({"enter", "escape"})
 """What a text field would take before any binding could."""
 LONG_PASTE_LINES: Final = 100
 """A longer text that is pasted becomes a file of the message: nobody edits it here, and it would be slow to draw."""
+IMAGES: Final = frozenset({".png", ".jpg", ".jpeg"})
+LONGEST_PATH: Final = 4096
 HINT: Final = "Ask something.  Enter sends, Alt+Enter begins a new line."
 
 
@@ -22,7 +26,7 @@ class Prompt(TextArea):
 
     HELP: ClassVar[str] = (
         "Here you write. Enter sends; Alt+Enter, Shift+Enter, Ctrl+J or a backslash at the end begin a new line. "
-        "A text of 100 lines or more that is pasted goes along as a file."
+        "Pasted text of 100 lines or more is attached as a file."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("chat.send", "send"),
@@ -48,6 +52,14 @@ class Prompt(TextArea):
 
         def __init__(self, text: str) -> None:
             """Carry the text."""
+            super().__init__()
+            self.text = text
+
+    class Dropped(Message):
+        """What may be the path of an image was pasted, or dropped on the terminal."""
+
+        def __init__(self, text: str) -> None:
+            """Carry it as it came."""
             super().__init__()
             self.text = text
 
@@ -124,8 +136,18 @@ class Prompt(TextArea):
             self.post_message(self.Emptied())
 
     def on_paste(self, event: events.Paste) -> None:
-        """Take a very long text as a file; others the text field takes by itself."""
+        """Take a very long text, and an image, as a file; others the text field takes by itself."""
         if len(event.text.splitlines()) >= LONG_PASTE_LINES:
             event.stop()
             event.prevent_default()
             self.post_message(self.Pasted("\n".join(event.text.splitlines())))
+        elif _names_image(event.text):
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Dropped(event.text))
+
+
+def _names_image(text: str) -> bool:
+    """Whether a text could be the path of an image, and nothing else."""
+    one_line = len(text) <= LONGEST_PATH and "\n" not in text.strip()
+    return one_line and PurePath(path_in(text)).suffix.lower() in IMAGES

@@ -9,7 +9,7 @@ from textual.widgets import Static
 
 from deploy.engine.protocol import Done, Event, Loaded, Reading, Thinking
 from deploy.engine.protocol import Text as Piece
-from deploy.fit.fit import gigabytes
+from deploy.quantities import gigabytes
 from deploy.sources.base import Progress
 from tui.rate import Rate
 from tui.text import bar

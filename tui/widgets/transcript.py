@@ -1,6 +1,6 @@
 """The messages of a conversation. The newest answers are Markdown widgets, older ones a single picture of it each."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.console import Group
@@ -12,7 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Markdown, Static
 
-from deploy.conversations import Attachment, Turn
+from deploy.conversations import Attachment, Picture, Turn
 from tui.keymap import bind
 from tui.stream import BlockSplitter
 from tui.text import harmless
@@ -81,16 +81,28 @@ class Message(Vertical, can_focus=True):
 class Question(Message):
     """What the person wrote. A long text is folded."""
 
-    def __init__(self, text: str, attachments: Sequence[Attachment] = ()) -> None:
-        """Keep the text and what goes with it."""
+    def __init__(
+        self,
+        text: str,
+        attachments: Sequence[Attachment] = (),
+        images: Sequence[Picture] = (),
+        here: Container[str] = (),
+    ) -> None:
+        """Keep the text and what goes with it; `here` are the hashes of the images that are still in memory."""
         super().__init__(classes="message question")
         self.source = text
         self.attachments = tuple(attachments)
+        self.images = tuple(images)
+        self._here = here
         self._folded = True
 
     def compose(self) -> ComposeResult:
         """Show the text as it is, in one widget: a long conversation has many of them."""
         yield Static(self._shown(), classes="said", markup=False)
+
+    def turn(self, moment: str) -> Turn:
+        """The same as a part of a conversation."""
+        return Turn(role="user", text=self.source, time=moment, attachments=self.attachments, images=self.images)
 
     def fold(self) -> None:
         """Show all of it, or its beginning."""
@@ -98,9 +110,15 @@ class Question(Message):
         self.query_one(".said", Static).update(self._shown())
 
     def _shown(self) -> Content:
-        names = "  ".join(f"[{harmless(attached.name)}]" for attached in self.attachments)
+        names = "  ".join(f"[{harmless(name)}]" for name in self._names())
         files = Content.styled(f"{names}\n" if names else "", "$text-muted")
         return Content.assemble(("You\n", "bold $text-primary"), files, self._text_or_start())
+
+    def _names(self) -> Iterable[str]:
+        yield from (attached.name for attached in self.attachments)
+        for shown in self.images:
+            kept = "" if shown.sha256 in self._here else " · not kept"
+            yield f"{shown.name} · {shown.width:,} x {shown.height:,}{kept}"
 
     def _text_or_start(self) -> str:
         whole = harmless(self.source)
@@ -261,14 +279,14 @@ class Transcript(VerticalScroll, can_focus=False):
         """Whether somebody scrolled away from the end."""
         return self._anchor_released and self.max_scroll_y - self.scroll_y > 1
 
-    async def restore(self, turns: Sequence[Turn], names: Mapping[str, str]) -> None:
-        """Show a conversation of before; `names` are those of the models."""
+    async def restore(self, turns: Sequence[Turn], names: Mapping[str, str], here: Container[str]) -> None:
+        """Show an earlier conversation; `names` are those of the models, `here` the hashes of images in memory."""
         messages: list[Message] = []
         for place, turn in enumerate(turns):
             message = (
                 OldAnswer(turn, names.get(turn.model, turn.model))
                 if turn.role == "assistant"
-                else Question(turn.text, turn.attachments)
+                else Question(turn.text, turn.attachments, turn.images, here)
             )
             message.place = place
             messages.append(message)

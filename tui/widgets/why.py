@@ -9,9 +9,10 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 from textual.widgets import Static
 
-from deploy.fit.fit import Fit, gigabytes
+from deploy.fit.fit import Fit
 from deploy.fit.placement import share_percent
 from deploy.fit.rank import Ranked
+from deploy.quantities import gigabytes
 from profiles.budget import Budget, Pool
 from tui import text
 from tui.rows import Row
@@ -39,7 +40,7 @@ def explain(row: Row | None, budget: Budget | None) -> RenderableType:
     if row.ranked is None:
         return Group(
             Text(f"{row.name} {row.quant}", "bold"),
-            Text("An installed file that the catalogue does not know, so nothing is forecast of it."),
+            Text("An installed file that the catalogue does not know, so there is no forecast for it."),
         )
     return Group(*_parts(row, row.ranked, budget))
 
