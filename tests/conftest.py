@@ -4,6 +4,7 @@ import hashlib
 import os
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from deploy.catalog.model import Artifact
 from deploy.errors import Unreachable
 from deploy.sources.base import Progress
 from deploy.sources.package_index import PackageIndex
+from tests.support.in_memory import in_memory
 
 SHUT_OUT: Final = ("LANDFAST_", "HF_", "HUGGING", "TRANSFORMERS_")
 """Variables that a developer may have set for real work. PIP_ is not among them: it says where the index is."""
@@ -30,6 +32,26 @@ def _own_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith(SHUT_OUT):
             monkeypatch.delenv(name)
     monkeypatch.setenv("LANDFAST_HOME", str(tmp_path / "landfast-home"))
+
+
+@pytest.fixture
+def unmeasured_children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not measure the coverage of processes that are killed, or that other tests measure: it doubles their time."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _unmeasured(request: pytest.FixtureRequest) -> None:
+    """Where a test is not measured (`no_cover`: it repeats what others run), neither are its children."""
+    if request.node.get_closest_marker("no_cover"):
+        request.getfixturevalue("unmeasured_children")
+
+
+@pytest.fixture
+def memory_path() -> Iterator[Path]:
+    """A folder in memory: modules that would wait for the disk take it as their `tmp_path`."""
+    with in_memory() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session", autouse=True)

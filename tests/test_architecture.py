@@ -7,6 +7,8 @@ from typing import Final
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("unmeasured_children")
+
 ROOT: Final = Path(__file__).parents[1]
 HEAVY: Final = frozenset(
     {

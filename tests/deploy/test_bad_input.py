@@ -76,6 +76,14 @@ def test_what_is_not_understood(landfast: Landfast, words: tuple[str, ...]) -> N
     assert [problem["code"] for problem in envelope["errors"]] == ["usage"]
 
 
+@pytest.mark.parametrize("group", ["bundle", "conversations", "journal", "keys", "policy"])
+def test_a_group_alone_says_which_commands_it_has(landfast: Landfast, group: str) -> None:
+    """Exit code 2, and the next word to type is in the sentence."""
+    told = refused(landfast(group), ExitCode.USAGE)
+    assert f"`landfast {group}` needs a command: `" in told
+    assert f"landfast {group} --help" in told
+
+
 @pytest.mark.parametrize("command", ["plan", "install", "run"])
 def test_an_unknown_model_is_answered_with_the_nearest(landfast: Landfast, command: str) -> None:
     """A slip of the finger costs one more line, not a search."""

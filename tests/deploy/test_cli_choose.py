@@ -3,27 +3,7 @@
 import json
 from pathlib import Path
 
-import pytest
-import typer
-
-from deploy.cli_common import tokens
 from tests.support.cli import Landfast, refused
-
-
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [("8192", 8192), ("32k", 32768), ("32K", 32768), ("1M", 1 << 20), ("1.5k", 1536), ("8,192", 8192)],
-)
-def test_contexts_are_read_as_people_write_them(text: str, count: int) -> None:
-    """With or without a unit; a k is 1,024 tokens, as in the names of models."""
-    assert tokens(text) == count
-
-
-@pytest.mark.parametrize("text", ["", "k", "-1", "255", "many", "32kb", "1e5"])
-def test_what_is_no_context_is_refused(text: str) -> None:
-    """Also one that is too short for anything."""
-    with pytest.raises(typer.BadParameter):
-        tokens(text)
 
 
 def test_a_search_needs_no_verb(landfast: Landfast) -> None:
@@ -44,7 +24,7 @@ def test_a_policy_is_named_before_the_command(landfast: Landfast, tmp_path: Path
     assert shown["data"]["files"][0]["rules"] == [{"rule": "allow.country", "value": "CH"}]
     checked = landfast.json("policy", "check", str(file), "--json", schema="policy-check")
     assert 0 < checked["data"]["admitted_after"] < checked["data"]["admitted_before"]
-    assert "take away" in landfast("policy", "check", str(file)).stdout
+    assert "would refuse" in landfast("policy", "check", str(file)).stdout
     file.write_text('[allow]\ncountries = ["CH"]\n')
     assert "line 2" in refused(landfast("--policy", str(file), "version"), 4)
 
@@ -53,7 +33,7 @@ def test_two_models_are_compared_in_two_columns(landfast: Landfast) -> None:
     """Hard, reclaimable and peak memory of both."""
     landfast.json("compare", "qwen3-0.6b:Q8_0", "qwen3-4b:Q4_K_M", "--context", "4k", "--json", schema="compare")
     text = landfast("compare", "qwen3-0.6b:Q8_0", "qwen3-4b:Q4_K_M").stdout
-    assert all(word in text for word in ("Hard", "Reclaimable", "Peak", "times less memory"))
+    assert all(word in text for word in ("Hard", "Reclaimable", "Peak", "times as much memory"))
 
 
 def test_a_purpose_is_asked_for_in_plain_words(landfast: Landfast) -> None:

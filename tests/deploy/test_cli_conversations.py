@@ -57,7 +57,7 @@ def test_a_conversation_is_exported_in_both_forms(kept: Landfast, tmp_path: Path
     assert envelope["data"]["file"] == str(file)
     assert "# The sea" in file.read_text()
     assert file.stat().st_mode & 0o077 == 0
-    assert "is there already" in refused(kept("conversations", "export", "1", "--out", str(file)), 2)
+    assert "already exists" in refused(kept("conversations", "export", "1", "--out", str(file)), 2)
 
 
 def test_deleting_asks_first(kept: Landfast) -> None:

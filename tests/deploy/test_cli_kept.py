@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from tests.support.cli import Landfast, refused
-from tests.support.gguf import GgufFile, TensorSpec, number, text
+from tests.support.gguf import TensorSpec, adapter_file
 
 BRIEF: Final = ("--temperature", "0", "--max-tokens", "8", "--context", "512")
 GOES_ON: Final = BRIEF[:4]
@@ -48,17 +48,10 @@ def test_a_session_is_kept_resumed_grown_and_removed(own_copy: Landfast) -> None
 @pytest.mark.index
 def test_an_adapter_is_added_used_checked_and_removed(own_copy: Landfast, tmp_path: Path) -> None:
     """Under its name; with what it belongs to, and the plain words for each step."""
-    file = GgufFile(
-        settings={
-            "general.type": text("adapter"),
-            "general.architecture": text("llama"),
-            "adapter.type": text("lora"),
-            "adapter.lora.alpha": number("f32", 4.0),
-        },
-        tensors=[
-            TensorSpec("blk.0.attn_output.weight.lora_a", (576, 4)),
-            TensorSpec("blk.0.attn_output.weight.lora_b", (4, 576)),
-        ],
+    file = adapter_file(
+        TensorSpec("blk.0.attn_output.weight.lora_a", (576, 4)),
+        TensorSpec("blk.0.attn_output.weight.lora_b", (4, 576)),
+        alpha=4.0,
     )
     path = file.write(tmp_path / "task.gguf")
     added = own_copy.json("adapters", "add", str(path), schema="adapters-add")
@@ -73,3 +66,9 @@ def test_an_adapter_is_added_used_checked_and_removed(own_copy: Landfast, tmp_pa
     assert checked["data"]["adapters"][0]["id"] == "task"
     own_copy.json("adapters", "remove", "task", "--yes", schema="adapters-remove")
     assert "There is no adapter task" in refused(own_copy("run", *BRIEF, "--adapter", "task", "Hello"), 9)
+
+
+@pytest.mark.parametrize("kind", ["sessions", "adapters", "models"])
+def test_nobody_is_asked_about_what_is_not_there(tmp_path: Path, kind: str) -> None:
+    """A wrong name is told at once, and not after a yes."""
+    refused(Landfast(tmp_path / "home")(kind, "remove", "nothing-of-that-name"), 9)

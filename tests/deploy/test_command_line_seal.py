@@ -48,7 +48,7 @@ def test_an_audit_asks_the_installed_model(ready: Landfast, tmp_path: Path) -> N
     assert checked["signed_by"] == data["signed_by"]
     shown = ready("audit", "verify", str(report))
     assert shown.returncode == ExitCode.DONE
-    assert "is as it was signed" in shown.stdout
+    assert "is unchanged since it was signed" in " ".join(shown.stdout.split())
     assert "Not covered" in shown.stdout
     report.write_text(report.read_text().replace('"sig": "', '"sig": "AAAA'))
     assert "Error: " in refused(ready("audit", "verify", str(report)), ExitCode.INTEGRITY)

@@ -9,7 +9,8 @@ from deploy.commands.chat import Conversation
 from deploy.edge_ask import Writer
 from deploy.edge_chat import _make_room, _one_turn, _Talk
 from deploy.engine.fake import FakeEngine
-from deploy.engine.protocol import Event, LoadPlan, Text, Thinking
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import Event, Text, Thinking
 from deploy.errors import EngineFailed
 from tests.support.world import world
 

@@ -20,6 +20,7 @@ RENEW = "Read the difference; if it is meant, run `python -m scripts.build_golde
 MOST_PERCENT = 85
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", list_machines())
 def test_the_choices_are_those_that_were_reviewed_and_keep_every_promise(name: str) -> None:
     """For each use the first five, with figures and reasons; and of all that is ranked or refused what must hold."""

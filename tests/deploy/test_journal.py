@@ -167,7 +167,7 @@ def test_nothing_is_added_to_what_is_no_journal(paths: Paths) -> None:
     journal = Journal(paths)
     journal.append(answer())
     (paths.journal / "journal.jsonl").write_bytes(b"something else\n")
-    with pytest.raises(IntegrityError, match="not one of a journal"):
+    with pytest.raises(IntegrityError, match="last line of the journal is damaged"):
         journal.append(answer())
 
 
@@ -269,7 +269,7 @@ def test_an_ended_journal_that_no_later_one_names_is_found(paths: Paths) -> None
     """One in the middle was taken away, or one was put in."""
     ended_twice(paths)[1].unlink()
     verdict = Journal(paths).verify()
-    assert "no later journal goes on" in verdict.problem
+    assert "no later journal continues" in verdict.problem
 
 
 def test_the_oldest_journals_may_be_gone(paths: Paths) -> None:

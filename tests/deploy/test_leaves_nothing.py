@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 import pytest
 
-pytestmark = [pytest.mark.engine, pytest.mark.index]
+pytestmark = [pytest.mark.engine, pytest.mark.index, pytest.mark.usefixtures("unmeasured_children")]
 
 REPOSITORY: Final = Path(__file__).parents[2]
 PROGRAM: Final = "import sys; sys.argv[0] = 'landfast'; from deploy.cli import main; sys.exit(main())"

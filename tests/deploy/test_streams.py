@@ -107,6 +107,62 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
     assert read_settings({"PIP_INDEX_URL": "https://packages.example.lan/simple"}).index_url.endswith("/simple")
 
 
+STARTED: Final = "import sys; sys.argv[0] = 'landfast'; from deploy.start import main; sys.exit(main())"
+ASCII_ALONE: Final = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+"""An environment in which Python takes every other letter of a path for a mistake."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are UTF-8 whatever the locale")
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("compare", "Möbel", "Stühle"), ExitCode.NOT_FOUND, "Möbel"),
+        (("models", "--json"), ExitCode.DONE, "Möbel/home"),
+        (("plan", "Möbel.gguf"), ExitCode.NOT_FOUND, "Möbel.gguf"),
+    ],
+)
+def test_other_letters_than_ascii_work_in_every_locale(
+    tmp_path: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    """Jobs of old schedulers run with LC_ALL=C, and people have names."""
+    landfast = Landfast(tmp_path / "Möbel" / "home", ASCII_ALONE)
+    command = [sys.executable, "-P", "-c", STARTED, *words]
+    done = subprocess.run(
+        command, capture_output=True, encoding="utf-8", env=landfast.environment, timeout=60, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert said in done.stdout + done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems make no such names")
+@pytest.mark.parametrize("where", ["LANDFAST_HOME", "XDG_STATE_HOME"])
+def test_a_home_that_is_no_text_is_told(tmp_path: Path, where: str) -> None:
+    """Before anything is written that could not be listed afterwards."""
+    environment = dict.fromkeys(("HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"), str(tmp_path))
+    with pytest.raises(UsageError, match="is not UTF-8 text") as refused:
+        _resolve_with({**environment, where: os.fsdecode(os.fsencode(tmp_path) + b"/b\xff")})
+    assert "LANDFAST_HOME" in refused.value.hint
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems make no such names")
+def test_a_file_in_a_folder_that_is_no_text_is_told(tmp_path: Path) -> None:
+    """Its path is written down wherever it goes, so it is refused with a sentence."""
+    folder = tmp_path / os.fsdecode(b"b\xff")
+    folder.mkdir()
+    landfast = Landfast(tmp_path / "home")
+    done = subprocess.run(
+        landfast.command("doctor", "--record", "machine.json"),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env=landfast.environment,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == ExitCode.USAGE
+    assert "is not UTF-8 text." in done.stderr
+
+
 @pytest.mark.parametrize("word", [b"./b\xff.gguf", b"Gr\xf6\xdfe"])
 def test_an_argument_that_is_no_text_is_refused(landfast: Landfast, word: bytes) -> None:
     """No JSON could hold it, and no store list it."""
@@ -132,6 +188,14 @@ def test_a_machine_without_a_folder_for_temporary_files_is_told(tmp_path: Path) 
     assert "TMPDIR" in done.stderr
 
 
+def _resolve_with(environment: dict[str, str]) -> None:
+    """Find the folders in an environment that is also that of the process, where the platform's rules look."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        resolve(environment)
+
+
 def _nobody(number: int) -> None:
     raise KeyError(number)
 
@@ -141,3 +205,20 @@ def test_the_home_of_an_unknown_user_is_told(landfast: Landfast) -> None:
     done = landfast("install", "~no-such-user/model.gguf")
     assert done.returncode == ExitCode.NOT_FOUND
     assert "Give the whole path." in done.stderr
+
+
+def test_a_file_gets_no_spaces_at_the_ends_of_lines(landfast: Landfast) -> None:
+    """What fills a line up in a terminal is only in the way of whoever compares two outputs."""
+    lines = landfast("profile").stdout.splitlines()
+    assert len(lines) > 5
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_a_key_goes_into_the_file_and_its_fingerprint_to_the_reader(landfast: Landfast) -> None:
+    """Who carries a bundle to others is asked for it by telephone."""
+    done = landfast("keys", "export")
+    assert done.stdout.startswith("-----BEGIN PUBLIC KEY-----\n")
+    assert done.stdout.endswith("-----END PUBLIC KEY-----\n")
+    word, fingerprint = done.stderr.split()
+    assert word == "Fingerprint"
+    assert len(bytes.fromhex(fingerprint)) == 32

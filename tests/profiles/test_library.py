@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from profiles.budget import budget
-from profiles.machine import Fact, Machine, Provenance, Unknown, machine_to_json
+from profiles.machine import Fact, Machine, Provenance, Unknown
 from profiles.recording import SCHEMA, Recording, recording_to_json
 from profiles.simulated import UnknownMachine, UnreadableMachine, list_machines, load_machine
 
@@ -80,8 +80,8 @@ def test_a_recording_a_machine_and_a_printed_profile_are_all_machines(tmp_path: 
     recording = Recording(schema=SCHEMA, title="box", files={"/proc/meminfo": "MemTotal: 2048 kB\n"})
     (tmp_path / "recording.json").write_bytes(recording_to_json(recording))
     plain = msgspec.structs.replace(load_machine("raspberry-pi-5-8gb"), simulated=False, origin="")
-    (tmp_path / "machine.json").write_bytes(machine_to_json(plain))
-    printed = {"schema": "landfast.profile/1", "data": {"machine": json.loads(machine_to_json(plain)), "budget": {}}}
+    (tmp_path / "machine.json").write_bytes(msgspec.json.encode(plain))
+    printed = {"schema": "landfast.profile/1", "data": {"machine": msgspec.to_builtins(plain), "budget": {}}}
     (tmp_path / "printed.json").write_text(json.dumps(printed))
     assert load_machine(str(tmp_path / "recording.json")).memory.total_bytes.value == 2048 * 1024
     for name in ("machine.json", "printed.json"):

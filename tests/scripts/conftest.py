@@ -14,6 +14,11 @@ from tests.support.bare_host import Host, bare_host
 from tests.support.cli import ROOT, Landfast
 
 
+@pytest.fixture(autouse=True)
+def _unmeasured_tools(unmeasured_children: None) -> None:
+    """Ansible, pip and shells are none of ours, and measuring would double the time of those that are in Python."""
+
+
 @pytest.fixture(scope="session")
 def kept_wheels(test_cache: Path) -> Path:
     """All wheels of the lock. The engine is the one that pip keeps: built for this processor, which is enough here."""

@@ -213,7 +213,7 @@ def test_a_full_disk_is_said_before_anything_is_written(sandbox: Sandbox) -> Non
     sandbox.add("df", DF.format(free_kib=102_400))
     done = sandbox.run("quickstart.sh")
     assert done.returncode == ExitCode.RESOURCES
-    assert "has 100 MiB" in done.stderr
+    assert "has 104 MB" in done.stderr
     assert not (sandbox.root / ".venv").exists()
 
 
@@ -243,7 +243,7 @@ def test_a_stop_in_mid_build_ends_the_build_and_leaves_no_stamp(sandbox: Sandbox
         running.send_signal(signal.SIGTERM)
         _, words = running.communicate(timeout=10)
     assert running.returncode == ExitCode.INTERRUPTED
-    assert words.decode().endswith("Stopped. Run it again to go on.\n")
+    assert words.decode().endswith("Stopped. Run this script again to continue.\n")
     assert not sandbox.is_stamped()
     assert sandbox.run("quickstart.sh", "Hello").returncode == 0
 

@@ -157,6 +157,17 @@ def split_model(count: int) -> list[GgufFile]:
     return parts
 
 
+def adapter_file(*tensors: TensorSpec, alpha: float = 8.0, architecture: str = "llama") -> GgufFile:
+    """The file of a LoRA adapter with these tensors."""
+    settings = {
+        "general.type": text("adapter"),
+        "general.architecture": text(architecture),
+        "adapter.type": text("lora"),
+        "adapter.lora.alpha": number("f32", alpha),
+    }
+    return GgufFile(settings=settings, tensors=list(tensors))
+
+
 def _settings() -> dict[str, bytes]:
     return {
         "general.architecture": text("llama"),

@@ -7,7 +7,8 @@ from typing import Final
 
 from deploy.catalog import loader
 from deploy.catalog.model import Model
-from deploy.engine.protocol import LoadPlan, Measured, Step, Timing
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.measure_protocol import Measured, Step, Timing
 from deploy.fit.calibration import SHORT_BLOCK_ROW, Attention, Calibration, Probe, Rates, Throughput
 from deploy.fit.demand import Demand, demand_of
 from profiles.budget import Pool, budget

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, get_args
 
+import msgspec
+
 from deploy.catalog import loader
 from deploy.catalog.model import (
     Artifact,
@@ -21,7 +23,7 @@ from deploy.catalog.model import (
     Use,
 )
 from deploy.commands.context import Context
-from deploy.engine.client import Engine
+from deploy.engine.base import Engine
 from deploy.engine.fake import FakeEngine
 from deploy.errors import Unreachable
 from deploy.paths import resolve
@@ -134,6 +136,13 @@ def model(
         artifacts=artifacts,
         sources=("the test",),
         merits=tuple(Merit(use, math.log2(parameters / GB), 0.0, 1, 0) for use in get_args(Use)),
+    )
+
+
+def sighted(known: Model, *projectors: Artifact) -> Model:
+    """The same model, made for images, with these projectors."""
+    return msgspec.structs.replace(
+        known, capabilities=Capabilities(chat=known.capabilities.chat, vision=True), projectors=projectors
     )
 
 

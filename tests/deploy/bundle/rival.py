@@ -1,8 +1,9 @@
-"""A process that installs a model from a bundle once, or clears the store again and again.
+"""A process that installs a model from a bundle once, or clears the store again and again until its input ends.
 
 Arguments: "install" or "gc", the host's home, the bundle.
 """
 
+import select
 import sys
 import time
 from pathlib import Path
@@ -11,8 +12,6 @@ from deploy.commands.install import InstallRequest, install
 from deploy.commands.upkeep import collect
 from deploy.sources.base import Progress
 from tests.deploy.bundle.kit import heard_by, taker
-
-GC_TIME_S = 3.0
 
 
 def slowly(progress: Progress) -> None:
@@ -29,12 +28,12 @@ def main() -> None:
         result = install(here, InstallRequest(model="big", folder=bundle))
         sys.stdout.write(f"{'installed' if result.changed else 'present'}\n")
         return
-    end_s = time.monotonic() + GC_TIME_S
-    rounds = 0
-    while time.monotonic() < end_s:
+    collect(here)
+    sys.stdout.write("collecting\n")
+    sys.stdout.flush()
+    while not select.select([sys.stdin], [], [], 0)[0]:
         collect(here)
-        rounds += 1
-    sys.stdout.write(f"collected {rounds > 1}\n")
+    sys.stdout.write("collected\n")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ import pytest
 from tests.support.cli import ROOT, Landfast, refused
 from tests.support.gguf import tiny_model
 
+pytestmark = pytest.mark.usefixtures("unmeasured_children")
+
 GUIDE: Final = ROOT / "docs" / "air-gapped.md"
 NO_NETWORK: Final = ("unshare", "--net")
 MODEL: Final = "own"

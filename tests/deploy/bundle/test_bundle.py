@@ -359,7 +359,7 @@ def test_nothing_installed_makes_no_bundle(tmp_path: Path) -> None:
     [
         (b'"part_bytes": 300000', b'"part_bytes": 0', "part_bytes"),
         (b'"landfast.bundle/1"', b'"landfast.bundle/9"', "bundle/9"),
-        (b'"models/tiny@Q4_0/tiny.gguf"', b'"MODELS/big@Q4_0/BIG.gguf.part0001"', "one path"),
+        (b'"models/tiny@Q4_0/tiny.gguf"', b'"MODELS/big@Q4_0/BIG.gguf.part0001"', "the same path"),
         (b'"size_bytes": 300000', b'"size_bytes": 300001', "add up"),
     ],
 )

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -18,7 +19,10 @@ from deploy.commands.models import verify
 from deploy.commands.upkeep import repair
 from deploy.errors import IntegrityError, LandfastError
 from tests.deploy.bundle.kit import MODELS, copy_of, manifest_of, take, taker
+from tests.support.in_memory import in_memory
 from tests.support.world import FakeSource, world
+
+pytestmark = pytest.mark.no_cover
 
 BLOB_FLIPS: Final = 300
 LOCK_FLIPS: Final = 300
@@ -40,17 +44,24 @@ def _waits_for_no_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def tmp_path(memory_path: Path) -> Path:
+    """In memory: a thousand installs would wait for the disk."""
+    return memory_path
+
+
+@pytest.fixture
 def rng() -> random.Random:
     """Another thousand bytes in every run."""
     return random.Random()  # noqa: S311 - no secret
 
 
 @pytest.fixture(scope="module")
-def host(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Context:
+def host(bundle: Path) -> Iterator[Context]:
     """A host with one model, and a source that has it."""
-    here = taker(tmp_path_factory.mktemp("host"), bundle)
-    take(here, bundle, "tiny")
-    return replace(here, sources=(FakeSource(),))
+    with in_memory() as folder:
+        here = taker(folder / "host", bundle)
+        take(here, bundle, "tiny")
+        yield replace(here, sources=(FakeSource(),))
 
 
 def spoil(path: Path, rng: random.Random) -> bytes:

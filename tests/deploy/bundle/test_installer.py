@@ -1,6 +1,7 @@
 """A bundle with wheels brings the script that installs from it; the script uses nothing that it has not checked."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,29 @@ def script(
     )
 
 
+def at_work(place: Path) -> int:
+    """What a run of the script that fills this folder holds open."""
+    import fcntl  # not on Windows
+
+    opened = os.open(place, os.O_RDONLY)
+    fcntl.flock(opened, fcntl.LOCK_EX)
+    return opened
+
+
+def waiting(home: Path, *options: str) -> "subprocess.Popen[str]":
+    """The script for one user with these options, once it has said that it waits."""
+    started = subprocess.Popen(
+        [BASH, str(SCRIPT), "--user", *options],
+        env={"PATH": BARE_PATH, "HOME": str(home), "LANDFAST_PYTHON": sys.executable},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert started.stderr is not None
+    assert "waiting for it" in started.stderr.readline()
+    return started
+
+
 def test_the_bundles_own_script_installs_from_it(stick: Path, home: Path) -> None:
     """It is the script of this version, and would install the wheels that were signed with it."""
     assert (stick / INSTALLER).read_bytes() == SCRIPT.read_bytes()
@@ -93,6 +117,37 @@ def test_a_command_of_that_name_from_elsewhere_is_never_taken_away(stick: Path, 
     assert not (home / ".local/lib").exists()
     assert "nothing was changed" in script(home, "--uninstall").stderr
     assert foreign.is_symlink()
+
+
+@pytest.mark.skipif(not shutil.which("flock"), reason="nobody waits where there is no flock")
+@pytest.mark.parametrize("action", ["install", "--uninstall", "--rollback"])
+def test_a_second_run_waits_for_the_first(stick: Path, home: Path, action: str) -> None:
+    """It says so, touches nothing meanwhile, and goes on when the first has ended, however that ended."""
+    place = home / ".local/lib/landfast"
+    (place / "versions").mkdir(parents=True)
+    options = ("--from", str(stick), "--key", str(stick / PUBLIC_KEY)) if action == "install" else (action,)
+    first = at_work(place)
+    second = waiting(home, *options)
+    assert list(home.rglob("*")) == [home / ".local", place.parent, place, place / "versions"]
+    os.close(first)
+    _, said = second.communicate(timeout=60)
+    assert {"install": "Installing from the bundle", "--uninstall": "is removed", "--rollback": "no version"}[
+        action
+    ] in said
+
+
+@pytest.mark.skipif(not shutil.which("flock"), reason="nobody waits where there is no flock")
+def test_a_run_that_waited_for_an_uninstall_begins_anew(stick: Path, home: Path) -> None:
+    """The folder that it waited for is gone, so it takes the one that is there now."""
+    place = home / ".local/lib/landfast"
+    place.mkdir(parents=True)
+    first = at_work(place)
+    second = waiting(home, "--from", str(stick), "--key", str(stick / PUBLIC_KEY))
+    place.rmdir()
+    os.close(first)
+    _, said = second.communicate(timeout=60)
+    assert "Installing from the bundle" in said
+    assert place.is_dir()
 
 
 @pytest.mark.root

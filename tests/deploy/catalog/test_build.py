@@ -5,8 +5,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from scripts.build_catalog import OUT, build, candidates, choose, chosen_quants, never_falling, serialise
+from scripts.build_catalog import OUT, build, never_falling, serialise
 from scripts.catalog_facts import DefaultFile, FileRow, plain_source, read_facts
+from scripts.catalog_files import candidates, choose, choose_projectors, chosen_quants
 from scripts.catalog_tables import QUANT_RULES
 
 FACTS = OUT.parents[2].parent / "shared" / "facts"
@@ -173,3 +174,16 @@ def test_facts_without_a_date_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "README.md").write_text(text, "utf-8")
     with pytest.raises(SystemExit, match="when they were gathered"):
         read_facts(tmp_path)
+
+
+def test_the_projector_to_take_first_has_a_promised_hash_and_sixteen_bits() -> None:
+    """Then come the other forms in the order of the table; a form of 32 bits only where there is no other."""
+
+    def eye(quant: str, **changes: object) -> FileRow:
+        return row(role="mmproj", file=f"mmproj-{quant}.gguf", quant=quant, **changes)
+
+    pinned, coarse, large = eye("BF16", sha256=SHA), eye("Q8_0"), eye("F32", sha256=SHA)
+    forms = [found.quant for found in choose_projectors([large, coarse, eye("F16"), pinned])]
+    assert forms == ["BF16", "F16", "Q8_0"]
+    assert [found.quant for found in choose_projectors([large])] == ["F32"]
+    assert choose_projectors([eye("Q4_0")]) == []

@@ -20,8 +20,8 @@ def catalog() -> Catalog:
 
 
 def artifacts(catalog: Catalog) -> Iterator[tuple[Model, Artifact]]:
-    """Every artifact with its model."""
-    return ((model, artifact) for model in catalog.models for artifact in model.artifacts)
+    """Every artifact and every projector with its model."""
+    return ((model, one) for model in catalog.models for one in (*model.artifacts, *model.projectors))
 
 
 def test_names_are_unique(catalog: Catalog) -> None:
@@ -86,6 +86,8 @@ def test_the_largest_form_comes_first(catalog: Catalog) -> None:
 def test_sizes_agree_with_the_number_of_parameters(catalog: Catalog) -> None:
     """A form takes more than a bit a parameter and at most 16, and a third for a tied matrix that is stored twice."""
     for model, artifact in artifacts(catalog):
+        if artifact in model.projectors:
+            continue
         bits = artifact.size_bytes * 8 / model.parameters_total
         assert 1 < bits < 16 * 4 / 3, f"{model.id}:{artifact.quant} {bits:.1f}"
 
@@ -164,3 +166,14 @@ def test_base_models_are_not_offered_for_chat(catalog: Catalog) -> None:
     assert chat["gemma-3-270m"] is False
     assert chat["gemma-3-270m-it"] is True
     assert chat["smollm2-135m-instruct"] is True
+
+
+def test_models_for_images_have_their_projectors_and_no_others_do(catalog: Catalog) -> None:
+    """One file each, from a repository; most models for images have one, and a promised hash comes first."""
+    seeing = [model for model in catalog.models if model.projectors]
+    assert all(model.capabilities.vision for model in seeing)
+    assert len(seeing) > 0.8 * sum(bool(model.capabilities.vision) for model in catalog.models)
+    for model in seeing:
+        assert all(len(one.files) == 1 and one.hub is not None for one in model.projectors), model.id
+        pinned = [one.pinned for one in model.projectors]
+        assert pinned == sorted(pinned, reverse=True), model.id

@@ -14,10 +14,11 @@ from deploy.commands.run import RunRequest, run
 from deploy.commands.upkeep import collect
 from deploy.engine.client import LlamaEngine
 from deploy.engine.fake import FakeEngine
-from deploy.engine.protocol import Adapter, Event, LoadPlan
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import Adapter, Event
 from deploy.errors import ExitCode, IntegrityError, InvalidModel, NotFound, UsageError
 from deploy.store.adapters import adapters_of
-from tests.support.gguf import WIDTH, GgufFile, TensorSpec, number, text, tiny_model
+from tests.support.gguf import WIDTH, TensorSpec, adapter_file, tiny_model
 from tests.support.world import world
 
 
@@ -30,17 +31,11 @@ def fixture_here(tmp_path: Path) -> Context:
 
 def lora(path: Path, *, architecture: str = "llama", alpha: float = 8.0, width: int = WIDTH) -> Path:
     """An adapter for the tiny model, unless it is for another architecture or width."""
-    file = GgufFile(
-        settings={
-            "general.type": text("adapter"),
-            "general.architecture": text(architecture),
-            "adapter.type": text("lora"),
-            "adapter.lora.alpha": number("f32", alpha),
-        },
-        tensors=[
-            TensorSpec("blk.0.attn_q.weight.lora_a", (width, 4)),
-            TensorSpec("blk.0.attn_q.weight.lora_b", (4, width)),
-        ],
+    file = adapter_file(
+        TensorSpec("blk.0.attn_q.weight.lora_a", (width, 4)),
+        TensorSpec("blk.0.attn_q.weight.lora_b", (4, width)),
+        alpha=alpha,
+        architecture=architecture,
     )
     return file.write(path)
 

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,15 +40,32 @@ def audited(world: Context, **request: Any) -> Result[AuditData]:
     return result
 
 
+@dataclass(frozen=True)
+class Once:
+    """A host that was audited, and what that gave."""
+
+    world: Context
+    result: Result[AuditData]
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """An audit for all tests that only look at what came of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LANDFAST_HOME", str(tmp_path_factory.mktemp("audited")))
+        world = real_context(lambda _: None, offline=True)
+        return Once(world, audited(world))
+
+
 def report_of(result: Result[AuditData]) -> Path:
     """Where it lies."""
     assert result.data is not None
     return Path(result.data.report)
 
 
-def test_the_seal_holds_here(world: Context) -> None:
+def test_the_seal_holds_here(once: Once) -> None:
     """Without a model: nothing works from inside, most works in the control, and the system confirms it."""
-    result = audited(world)
+    result = once.result
     assert result.data is not None
     found = result.data.findings
     assert (result.status, result.exit_code, found.holds) == ("success", ExitCode.DONE, True)
@@ -89,10 +107,9 @@ def test_a_seal_that_does_not_hold_is_told(world: Context, monkeypatch: pytest.M
     assert not result.data.findings.holds
 
 
-def test_an_audit_is_in_the_journal(world: Context) -> None:
+def test_an_audit_is_in_the_journal(once: Once) -> None:
     """With its outcome."""
-    audited(world)
-    lines = list(Journal(world.paths).raw_lines())
+    lines = list(Journal(once.world.paths).raw_lines())
     assert b'"kind":"audit"' in lines[-1]
     assert b'"outcome":"holds"' in lines[-1]
 
@@ -119,31 +136,32 @@ def test_a_report_is_checked_by_openssl_alone(world: Context, tmp_path: Path) ->
     assert check().returncode != 0
 
 
-def test_an_altered_report_is_refused(world: Context) -> None:
+def test_an_altered_report_is_refused(once: Once, tmp_path: Path) -> None:
     """Nobody can improve a report afterwards."""
-    report = report_of(audited(world))
-    envelope = msgspec.json.decode(report.read_bytes())
+    envelope = msgspec.json.decode(report_of(once.result).read_bytes())
+    report = tmp_path / "report.json"
+    report.write_bytes(msgspec.json.encode(envelope))
+    assert verify(once.world, str(report)).data is not None
     envelope["payload"] = envelope["payload"][:-8] + "AAAAAAA="
     report.write_bytes(msgspec.json.encode(envelope))
     with pytest.raises(IntegrityError):
-        verify(world, str(report))
+        verify(once.world, str(report))
 
 
 @pytest.mark.parametrize("contents", [b"nonsense", b"{}", b'{"payloadType": "x", "payload": "", "signatures": []}'])
-def test_what_is_no_report_is_refused(world: Context, tmp_path: Path, contents: bytes) -> None:
+def test_what_is_no_report_is_refused(once: Once, tmp_path: Path, contents: bytes) -> None:
     """With a sentence, whatever is in the file."""
-    audited(world)
     path = tmp_path / "no-report.json"
     path.write_bytes(contents)
     with pytest.raises(IntegrityError):
-        verify(world, str(path))
+        verify(once.world, str(path))
 
 
-def test_a_missing_key_or_report_is_not_found(world: Context, tmp_path: Path) -> None:
+def test_a_missing_key_or_report_is_not_found(world: Context, once: Once, tmp_path: Path) -> None:
     """Before the first audit there is no key here to check with."""
     with pytest.raises(NotFound, match="no key on this machine"):
         verify(world, str(tmp_path / "nothing"))
-    report = report_of(audited(world))
     with pytest.raises(NotFound):
-        verify(world, str(tmp_path / "nothing"))
-    assert verify(world, str(report), str(world.paths.keys / "signing.pub")).data is not None
+        verify(once.world, str(tmp_path / "nothing"))
+    key = once.world.paths.keys / "signing.pub"
+    assert verify(once.world, str(report_of(once.result)), str(key)).data is not None

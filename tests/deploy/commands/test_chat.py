@@ -7,7 +7,8 @@ import pytest
 
 from deploy.commands.chat import Conversation
 from deploy.engine.fake import FakeEngine, FakeSession
-from deploy.engine.protocol import ChatMessage, Done, LoadPlan, Sampling, Text
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import ChatMessage, Done, Sampling, Text
 from deploy.errors import EngineFailed
 
 

@@ -32,6 +32,8 @@ from deploy.errors import LandfastError, NotEnoughSpace
 from tests.support.gguf import text, tiny_model
 from tests.support.world import TINY, FakeSource, artifact, model, world
 
+pytestmark = pytest.mark.no_cover
+
 RANDOM_KILLS: Final = 20
 """For each of the five changes, beside one for every change of the disk: 200 and more in all."""
 FULL_DISKS: Final = 10
@@ -109,6 +111,12 @@ def adopting(home: Path) -> None:
 def switching(home: Path) -> None:
     """Take the first version into use; again does nothing."""
     switch(at(home / "home", NEW), "tiny", "1")
+
+
+@pytest.fixture
+def tmp_path(memory_path: Path) -> Path:
+    """In memory: what a kill leaves does not depend on the disk, only on what was written."""
+    return memory_path
 
 
 @dataclass(frozen=True)

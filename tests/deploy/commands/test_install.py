@@ -56,12 +56,12 @@ def test_without_a_name_the_best_model_is_chosen_and_its_reason_kept(tmp_path: P
     result = install(here, InstallRequest())
     assert result.data is not None
     assert result.data.installed.id == "tiny:Q4_0"
-    assert "can be had from here" in result.data.reason
+    assert "can be installed from here" in result.data.reason
 
 
 def test_nothing_to_choose_is_refused(tmp_path: Path) -> None:
     """With the sentence of select."""
-    with pytest.raises(NothingFits, match="had from here"):
+    with pytest.raises(NothingFits, match="no source in reach"):
         install(world(tmp_path, sources=()), InstallRequest())
 
 

@@ -1,23 +1,30 @@
 """Images and a projector at the commands: what is judged here, what reaches the engine, and what is refused."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from deploy.commands.context import Context
 from deploy.commands.install import InstallRequest, install
-from deploy.commands.pictures import decoding_bytes
+from deploy.commands.models import remove
+from deploy.commands.pictures import decoding_bytes, projector_of
 from deploy.commands.run import RunRequest, run
 from deploy.engine.fake import FakeEngine, FakeSession
 from deploy.engine.picture import IMAGES_LIMIT
 from deploy.engine.protocol import Event
-from deploy.errors import InvalidModel, NotFound, UsageError
+from deploy.errors import InvalidModel, NotFound, PolicyRefused, UsageError
+from deploy.fit.fit import Workload
 from deploy.gguf.projector import inspect_projector
 from deploy.journal import Journal
+from deploy.policy.document import parse
+from deploy.policy.policy import Policy
 from tests.support.cli import Landfast
 from tests.support.eyes import bomb, png, projector, write_projector
 from tests.support.gguf import tiny_model
-from tests.support.world import world
+from tests.support.world import GB, TINY, FakeSource, artifact, model, sighted, world
 
 
 class Watched(FakeEngine):
@@ -87,7 +94,7 @@ def test_the_plan_holds_the_projector_and_the_decoding(here: Context, tmp_path: 
 @pytest.mark.parametrize(
     ("given", "error", "why"),
     [
-        ((["a.png"], None), UsageError, "needs the model's projector"),
+        ((["a.png"], None), UsageError, "needs its projector"),
         ((["gone.png"], "mmproj.gguf"), NotFound, "gone.png"),
         ((["bomb.png"], "mmproj.gguf"), UsageError, "20,000 x 20,000 pixels"),
         ((["text.png"], "mmproj.gguf"), UsageError, "neither PNG nor JPEG"),
@@ -115,6 +122,79 @@ def test_a_session_with_images_is_not_kept(here: Context, tmp_path: Path, option
     """Its state would hold what no list of tokens can tell."""
     with pytest.raises(UsageError, match="cannot be kept"):
         run(here, request(tmp_path, "a.png", **{option: "talk"}), unheard)
+
+
+@pytest.fixture(name="eyed")
+def fixture_eyed(tmp_path: Path, engine: Watched) -> Context:
+    """A world with a model that was installed with its projector, one for text alone, and an image."""
+    eye = projector(width=32).build()
+    known = sighted(model("tiny", artifact("Q4_0")), artifact("F16", "mmproj-F16.gguf", eye))
+    shelf = FakeSource(files={"tiny.gguf": TINY, "mmproj-F16.gguf": eye})
+    context = world(tmp_path, known, model("text", artifact("Q4_0"), parameters=9 * GB), sources=(shelf,))
+    install(context, InstallRequest(model="tiny", workload=Workload(purpose="vision")))
+    install(context, InstallRequest(model="text"))
+    (tmp_path / "a.png").write_bytes(png())
+    return replace(context, engine=engine)
+
+
+@pytest.mark.parametrize("name", ["tiny", None])
+def test_the_installed_projector_is_used(eyed: Context, engine: Watched, tmp_path: Path, name: str | None) -> None:
+    """Of the named model; without a name, of the best model that has one."""
+    asked = msgspec.structs.replace(request(tmp_path, "a.png", projector=None), model=name)
+    seen = run(eyed, asked, unheard).data
+    assert seen is not None
+    assert seen.projector is not None
+    assert engine.projector is not None
+    assert seen.model == "tiny:Q4_0"
+    assert ("have a projector" in seen.why) == (name is None)
+    assert seen.projector.file == "mmproj-F16.gguf"
+    assert seen.projector.sha256 == engine.projector.sha256
+    assert projector_of(eyed, "tiny") == engine.projector.path
+    assert projector_of(eyed, "text") is None
+
+
+def test_where_no_projector_is_installed_the_command_that_brings_it_is_told(eyed: Context, tmp_path: Path) -> None:
+    """For the model that was named, and for the best one where none was."""
+    asked = request(tmp_path, "a.png", projector=None)
+    with pytest.raises(UsageError, match="needs its projector"):
+        run(eyed, msgspec.structs.replace(asked, model="text"), unheard)
+    remove(eyed, "tiny")
+    with pytest.raises(NotFound) as caught:
+        run(eyed, msgspec.structs.replace(asked, model=None), unheard)
+    assert "`landfast install --for vision`" in caught.value.hint
+    install(eyed, InstallRequest(model="tiny"))
+    with pytest.raises(NotFound) as caught:
+        run(eyed, asked, unheard)
+    assert "`landfast install tiny:Q4_0 --for vision`" in caught.value.hint
+
+
+@pytest.mark.parametrize("rules", ["[require]\npinned = true", '[allow]\nquantiser = ["the test"]'])
+def test_the_policy_holds_for_what_a_model_looks_with(eyed: Context, tmp_path: Path, rules: str) -> None:
+    """The installed one is promised and of a known publisher; of a file of one's own nothing is known."""
+    projector(width=32, blocks=2).write(tmp_path / "mmproj.gguf")
+    strict = replace(eyed, policy=Policy((parse(rules, Path("test.toml")),)))
+    assert run(strict, request(tmp_path, "a.png", projector=None), unheard).data is not None
+    with pytest.raises(PolicyRefused, match="projector"):
+        run(strict, request(tmp_path, "a.png"), unheard)
+
+
+@pytest.mark.engine
+def test_a_model_and_its_projector_from_a_folder_look_at_an_image(smollm2_path: Path, tmp_path: Path) -> None:
+    """Installed with one command, and used by the next without naming either of them."""
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    shutil.copyfile(smollm2_path, stick / "seeing.gguf")
+    write_projector(stick / "mmproj-seeing.gguf", projector())
+    (tmp_path / "a.png").write_bytes(png())
+    landfast = Landfast(tmp_path / "home")
+    words = ["run", "--image", str(tmp_path / "a.png"), "What is this?", "--max-tokens", "4"]
+    put = landfast.json("install", str(stick / "seeing.gguf"), "--for", "vision", schema="install")
+    kept = put["data"]["installed"]["projector"]
+    told = landfast.json(*words, schema="run")
+    assert told["data"]["model"] == put["data"]["installed"]["id"]
+    assert told["data"]["stats"]["image_tokens"] > 0
+    assert told["data"]["projector"]["sha256"] == kept["sha256"]
+    assert told["data"]["sealed"]
 
 
 @pytest.mark.engine

@@ -8,7 +8,8 @@ import pytest
 
 from deploy.commands.recording import RecordedSession, Recorder
 from deploy.engine.fake import FakeEngine
-from deploy.engine.protocol import ChatMessage, Generate, LoadPlan, Text
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import ChatMessage, Generate, Text
 from deploy.errors import EngineFailed, PolicyRefused
 from deploy.journal import Journal
 from deploy.paths import Paths

@@ -11,12 +11,13 @@ from deploy.commands.context import Context
 from deploy.commands.install import InstallRequest, install
 from deploy.commands.run import RunRequest, run
 from deploy.engine.fake import FakeEngine, FakeSession
-from deploy.engine.protocol import Adapter, Done, Event, LoadPlan, Reading, Sampling, Text, Thinking
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import Adapter, Done, Event, Reading, Sampling, Text, Thinking
 from deploy.errors import EngineFailed, InvalidModel, NotEnoughMemory, NotFound, PolicyRefused, UsageError
 from deploy.journal import Journal
 from deploy.policy.document import parse
 from deploy.policy.policy import Policy
-from tests.support.gguf import GgufFile, TensorSpec, number, text
+from tests.support.gguf import TensorSpec, adapter_file
 from tests.support.world import GB, TINY, FakeSource, artifact, machine, model, sized, world
 
 WORST, BEST = model("worst", artifact("Q4_0"), parameters=GB // 10), model("best", artifact("Q4_0"), parameters=GB)
@@ -209,17 +210,10 @@ def test_a_bad_schema_is_refused_before_anything_is_loaded(tmp_path: Path) -> No
 
 def lora(path: Path, architecture: str) -> Adapter:
     """An adapter for the tiny model, if it is for its architecture."""
-    file = GgufFile(
-        settings={
-            "general.type": text("adapter"),
-            "general.architecture": text(architecture),
-            "adapter.type": text("lora"),
-            "adapter.lora.alpha": number("f32", 8.0),
-        },
-        tensors=[
-            TensorSpec("blk.0.attn_k.weight.lora_a", (32, 4)),
-            TensorSpec("blk.0.attn_k.weight.lora_b", (4, 16)),
-        ],
+    file = adapter_file(
+        TensorSpec("blk.0.attn_k.weight.lora_a", (32, 4)),
+        TensorSpec("blk.0.attn_k.weight.lora_b", (4, 16)),
+        architecture=architecture,
     )
     return Adapter(path=str(file.write(path)), scale=0.5)
 

@@ -36,7 +36,7 @@ def test_a_silent_source_is_told_and_not_counted_on(tmp_path: Path) -> None:
     assert (result.status, result.exit_code) == ("error", ExitCode.NOTHING_FITS)
     assert result.data is not None
     assert result.data.ranking.chosen is None
-    assert "One model fits this machine, but it cannot be had from here" in result.errors[0].message
+    assert "One model fits this machine, but no source in reach has it" in result.errors[0].message
     assert "--from FOLDER" in result.errors[0].hint
     assert [message.level for message in result.messages] == ["warning"]
     assert "connection refused" in result.messages[0].text
@@ -76,3 +76,13 @@ def test_nothing_fits_a_machine_without_memory(tmp_path: Path) -> None:
 def test_nothing_is_chosen_for_an_unknown_machine(tmp_path: Path) -> None:
     """Where memory cannot be read, none is promised."""
     assert select(world(tmp_path, SMALL, on=blind_machine()), Workload()).exit_code == ExitCode.NOTHING_FITS
+
+
+def test_a_shorter_context_than_was_asked_for_is_told(tmp_path: Path) -> None:
+    """A choice that cannot hold the document in question must not look like one that can."""
+    asked = select(world(tmp_path, SMALL), Workload(context_tokens=32_768))
+    assert [message.text for message in asked.messages if message.level == "warning"] == [
+        "The model was trained for 8,192 tokens of context, and gets these; 32,768 are asked for."
+    ]
+    usual = select(world(tmp_path, SMALL), Workload())
+    assert [message.level for message in usual.messages] == ["info"]

@@ -91,7 +91,7 @@ def test_a_session_goes_on_where_it_was_kept(here: Context, asked: list[Generate
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert isinstance(here.report, Heard)
-    assert any(told.text.startswith("Keeping the session as sums: 0.0 MB") for told in here.report.all)
+    assert any(told.text.startswith("Keeping the session as sums: 1 MB") for told in here.report.all)
     result = run(here, RunRequest(prompt="And three and three?", resume="sums"), unheard)
     assert result.data is not None
     assert result.data.resumed == sessions.Resumed(name="sums", tokens=7, why_not="")
@@ -125,7 +125,7 @@ def test_it_can_be_kept_again_under_its_name_alone(here: Context, asked: list[Ge
 def test_a_name_cannot_lead_anywhere(here: Context, name: str) -> None:
     """Neither to keep nor to resume."""
     for request in (RunRequest(prompt="Hello", keep=name), RunRequest(prompt="Hello", resume=name)):
-        with pytest.raises(UsageError, match="no name for a session"):
+        with pytest.raises(UsageError, match="cannot be the name of a session"):
             run(here, request, unheard)
 
 
@@ -153,9 +153,9 @@ def test_an_altered_state_is_not_used_and_all_is_read_again(
     assert result.data.answer == "It is 4."
     assert restored == []
     assert len(asked[-1].messages) == 4
-    why = "altered after it was written" if change == "flip" else "not the length"
+    why = "altered after it was written" if change == "flip" else "its length has changed"
     assert why in result.messages[-1].text
-    assert "All was read again" in result.messages[-1].text
+    assert "Everything was read again" in result.messages[-1].text
 
 
 def test_another_engine_reads_again(here: Context, restored: list[int], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from tests.deploy.sources.kit import served
 from tests.deploy.sources.test_ranges import Depot, DepotHandler
 from tests.support.cli import Landfast
 
-pytestmark = pytest.mark.index
+pytestmark = [pytest.mark.index, pytest.mark.usefixtures("unmeasured_children")]
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def test_rollback_goes_one_version_back_each_time(here: Context) -> None:
     assert loads(here) == NEW
     rollback(here, "tiny")
     assert loads(here) == TINY
-    with pytest.raises(NotFound, match="no earlier version"):
+    with pytest.raises(NotFound, match="no former version"):
         rollback(here, "tiny")
     assert [one.serial for one in here.store.former(ID)] == [3, 2]
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from deploy.catalog import loader
 from deploy.catalog.model import Model
 from deploy.fit.advice import advise
-from deploy.fit.fit import Workload, fit, gigabytes
+from deploy.fit.fit import Workload, fit
+from deploy.quantities import gigabytes
 from profiles.budget import budget
 from tests.support.world import GB, machine
 

@@ -7,10 +7,11 @@ from hypothesis import strategies as st
 
 from deploy.catalog import loader
 from deploy.catalog.model import Model
-from deploy.fit.fit import Workload, fit, gigabytes, load_plan
+from deploy.fit.fit import Workload, fit, load_plan
 from deploy.fit.loading import sparing
 from deploy.fit.memory import plan_memory
 from deploy.fit.placement import HOST_SHARE_PERCENT, room_bytes
+from deploy.quantities import gigabytes
 from profiles.budget import Budget, Pool, budget
 from profiles.machine import Fact, Provenance
 from tests.support.world import GB, blind_machine, machine, model, sized
@@ -83,7 +84,7 @@ def test_slow_is_refused_with_both_speeds() -> None:
     found = fit(known, known.artifacts[0], on(64 * GB, cores=1), Workload(min_decode_tok_s=6))
     assert found.verdict == "too-slow"
     assert f"{found.speed.decode_tok_s.known:.1f}" in found.reason
-    assert "6 are asked for" in found.reason
+    assert "6 tok/s are asked for" in found.reason
     assert fit(known, known.artifacts[0], on(64 * GB, cores=1), Workload(min_decode_tok_s=0.1)).verdict == "fits"
 
 
@@ -159,11 +160,3 @@ def test_speeds_are_marked_as_estimates_where_nothing_was_measured() -> None:
     for fact in (speed.decode_tok_s, speed.prefill_tok_s):
         assert fact.provenance is Provenance.ESTIMATED
         assert "4 threads" in fact.source
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0 MB"), (1, "1 MB"), (98_362_432, "98 MB"), (1_640_000_000, "1.6 GB"), (23 * GB, "23 GB")]
-)
-def test_sizes_read_as_people_write_them(count: int, text: str) -> None:
-    """Decimal units, two or three figures; something is never nothing."""
-    assert gigabytes(count) == text

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from deploy.catalog import loader
 from deploy.catalog.model import Cache, Model, StateCurve
-from deploy.engine.protocol import LoadPlan, Rehearsed
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import Rehearsed
 from deploy.fit.memory import plan_memory, plan_memory_rehearsed, state_bytes
 from profiles.machine import Provenance
 from tests.support.world import artifact, model, sized

@@ -8,7 +8,7 @@ from deploy.fit.fit import Workload, fit
 from deploy.fit.rank import rank
 from deploy.fit.suit import PURPOSES, Purpose, suit
 from profiles.budget import budget
-from tests.support.world import artifact, catalog, machine, model
+from tests.support.world import artifact, catalog, machine, model, sighted
 
 HERE = budget(machine())
 KNOWN = model("one", artifact("Q4_0"))
@@ -22,6 +22,7 @@ def test_what_a_model_was_not_made_for_is_refused(purpose: Purpose) -> None:
         for value in (False, True, None)
     )
     assert suit(lacking, purpose, None).refusal
+    having = msgspec.structs.replace(having, projectors=(artifact("F16"),))
     assert suit(having, purpose, None) == (None, (), 0.0)
     doubtful = suit(unsaid, purpose, None)
     if purpose == "vision":
@@ -30,6 +31,13 @@ def test_what_a_model_was_not_made_for_is_refused(purpose: Purpose) -> None:
     assert doubtful.refusal is None
     assert purpose in doubtful.doubts[0]
     assert doubtful.points < 0
+
+
+def test_a_model_without_a_known_projector_does_not_look_at_images() -> None:
+    """What it was made for it cannot do here, and that is said; for text it is as good as ever."""
+    blind = sighted(KNOWN)
+    assert "projector" in (suit(blind, "vision", None).refusal or "")
+    assert suit(blind, "chat", None).refusal is None
 
 
 def test_a_model_that_does_not_answer_serves_no_purpose() -> None:

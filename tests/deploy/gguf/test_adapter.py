@@ -8,27 +8,19 @@ import pytest
 
 from deploy.errors import Incomplete, InvalidModel, NotFound
 from deploy.gguf.adapter import inspect_adapter, require_fits
-from tests.support.gguf import WIDTH, GgufFile, TensorSpec, number, split_model, text, tiny_model
+from tests.support.gguf import WIDTH, GgufFile, TensorSpec, adapter_file, split_model, text, tiny_model
 
 RANK: Final = 4
 
 
 def tiny_adapter() -> GgufFile:
     """A valid adapter for the tiny model: one projection, and the embedding with its halves the other way round."""
-    return GgufFile(
-        settings={
-            "general.type": text("adapter"),
-            "general.architecture": text("llama"),
-            "adapter.type": text("lora"),
-            "adapter.lora.alpha": number("f32", 8.0),
-        },
-        tensors=[
-            TensorSpec("blk.0.attn_k.weight.lora_a", (WIDTH, RANK)),
-            TensorSpec("blk.0.attn_k.weight.lora_b", (RANK, WIDTH // 2)),
-            TensorSpec("token_embd.weight.lora_a", (RANK, 8)),
-            TensorSpec("token_embd.weight.lora_b", (RANK, WIDTH)),
-            TensorSpec("blk.0.attn_norm.weight", (WIDTH,)),
-        ],
+    return adapter_file(
+        TensorSpec("blk.0.attn_k.weight.lora_a", (WIDTH, RANK)),
+        TensorSpec("blk.0.attn_k.weight.lora_b", (RANK, WIDTH // 2)),
+        TensorSpec("token_embd.weight.lora_a", (RANK, 8)),
+        TensorSpec("token_embd.weight.lora_b", (RANK, WIDTH)),
+        TensorSpec("blk.0.attn_norm.weight", (WIDTH,)),
     )
 
 
@@ -88,8 +80,8 @@ def _flat(file: GgufFile) -> None:
         (_half, "only one half of 'blk.0.attn_k.weight'"),
         (_strange_part, "not part of an adapter"),
         (_empty, "holds nothing"),
-        (_turned, "do not fit each other"),
-        (_flat, "do not fit each other"),
+        (_turned, "do not match"),
+        (_flat, "do not match"),
     ],
 )
 def test_what_is_no_adapter_is_refused(broken: Callable[[GgufFile], None], why: str, tmp_path: Path) -> None:

@@ -30,8 +30,8 @@ REFUSED: dict[str, tuple[str, bytes, str]] = {
     "block_count 0": ("llama.block_count", number("u32", 0), "is 0 instead of 1 to 512"),
     "block_count 513": ("llama.block_count", number("u32", 513), "is 513 instead of 1 to 512"),
     "block_count 2^32-1": ("llama.block_count", number("u32", (1 << 32) - 1), "is 4,294,967,295 instead"),
-    "block_count too small": ("llama.block_count", number("u32", 1), "yet there is a tensor of block 1"),
-    "block_count too large": ("llama.block_count", number("u32", 3), "yet the last tensor is of block 1"),
+    "block_count too small": ("llama.block_count", number("u32", 1), "but there is a tensor of block 1"),
+    "block_count too large": ("llama.block_count", number("u32", 3), "but the last tensor is of block 1"),
     "block_count is true": ("llama.block_count", b"\x07\0\0\0\x01", "not a whole number"),
     "block_count is a fraction": ("llama.block_count", number("f32", 2.0), "not a whole number"),
     "block_count is a list": ("llama.block_count", numbers("u32", [2]), "not a whole number"),
@@ -212,7 +212,7 @@ def test_oddities_are_warnings(tmp_path: Path) -> None:
     with path.open("ab") as stream:
         stream.write(bytes(2 << 20))
     assert inspect(path).warnings == (
-        f"odd.gguf goes on for {2 << 20:,} bytes after its last tensor.",
+        f"odd.gguf has {2 << 20:,} more bytes after its last tensor.",
         "Its padding token 4294967295 is none of its 8 tokens; the engine uses another.",
         "The chat template never looks at the conversation.",
     )
@@ -224,7 +224,7 @@ def test_model_without_a_vocabulary_says_so(tmp_path: Path) -> None:
     file.settings = {key: value for key, value in file.settings.items() if not key.startswith("tokenizer")}
     model = inspected(file, tmp_path)
     assert (model.vocab_size, model.chat_template) == (0, None)
-    assert model.warnings == ("It has no vocabulary: it can be measured, but not talked to.",)
+    assert model.warnings == ("It has no vocabulary: it can be measured, but it cannot answer.",)
 
 
 def test_many_long_templates_are_refused(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_absent_part_is_not_found(tmp_path: Path) -> None:
 def test_parts_out_of_order_are_refused(tmp_path: Path) -> None:
     """The engine takes the parts in their order, and so do we."""
     paths = write_parts(split_model(3), tmp_path)
-    with pytest.raises(InvalidModel, match="is part 3, named where part 2 belongs"):
+    with pytest.raises(InvalidModel, match="is part 3, given where part 2 belongs"):
         inspect_parts([paths[0], paths[2], paths[1]])
 
 

@@ -72,6 +72,7 @@ def test_other_files_are_no_projectors(tmp_path: Path) -> None:
 
 
 @pytest.mark.engine
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", ["mlp", "gemma3", "idefics3"])
 @pytest.mark.parametrize("width", [64, 4096])
 def test_the_engine_takes_no_more_than_the_plan_says(tmp_path: Path, kind: str, width: int) -> None:

@@ -30,7 +30,8 @@ from tests.support.gguf import (
 
 Break = Callable[[GgufFile], None]
 
-TIME_LIMIT_S = 0.5 if sys.gettrace() is None else 3.0  # coverage traces every line
+BOUND_S = 0.5
+TIME_LIMIT_S = BOUND_S if sys.gettrace() is None else 3.0  # coverage traces every line
 """Of the processor: other programs may keep it busy."""
 MEMORY_LIMIT_BYTES = 24 << 20
 
@@ -242,6 +243,7 @@ def test_missing_tensor_data_are_counted(tmp_path: Path) -> None:
         read_header(path)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("lists", [1, 3])
 def test_many_empty_texts_are_passed_in_bounded_time(lists: int, tmp_path: Path) -> None:
     """The worst that the limits allow, three million empty texts in one list or in several: at once, in no memory."""
@@ -256,10 +258,15 @@ def test_many_empty_texts_are_passed_in_bounded_time(lists: int, tmp_path: Path)
         assert tracemalloc.get_traced_memory()[1] < MEMORY_LIMIT_BYTES
     finally:
         tracemalloc.stop()
+    assert min(seconds_until_incomplete(path) for _ in range(2)) < BOUND_S
+
+
+def seconds_until_incomplete(path: Path) -> float:
+    """Of the processor."""
     start = time.process_time()
     with pytest.raises(Incomplete):
         read_header(path)
-    assert time.process_time() - start < TIME_LIMIT_S
+    return time.process_time() - start
 
 
 def test_more_texts_than_any_vocabulary_has_are_refused(tmp_path: Path) -> None:
@@ -310,7 +317,7 @@ def test_folder_and_pipe_are_not_opened(tmp_path: Path) -> None:
     else:
         pipe.mkdir()
     for path in (tmp_path, pipe):
-        with pytest.raises(InvalidModel, match="not a file that can hold a model"):
+        with pytest.raises(InvalidModel, match="is not a plain file"):
             read_header(path)
 
 

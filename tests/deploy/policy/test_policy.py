@@ -68,6 +68,7 @@ def admitted(policy: Policy, subjects: list[Subject] = SUBJECTS) -> set[str]:
     return {subject.id for subject in subjects if policy.refusal(subject) is None}
 
 
+@pytest.mark.no_cover
 @given(documents(), LISTS)
 def test_adding_a_deny_never_admits_more(document: Document, denied: tuple[str, tuple[str, ...]]) -> None:
     """Whatever else stands in the file, a longer deny list only takes away."""
@@ -78,6 +79,7 @@ def test_adding_a_deny_never_admits_more(document: Document, denied: tuple[str, 
     assert admitted(Policy((stricter,))) <= admitted(Policy((document,)))
 
 
+@pytest.mark.no_cover
 @given(st.lists(documents(), max_size=3), documents())
 def test_another_file_never_admits_more(files: list[Document], more: Document) -> None:
     """What all files admit is what each of them admits; the order does not matter."""
@@ -86,6 +88,7 @@ def test_another_file_never_admits_more(files: list[Document], more: Document) -
     assert together == admitted(Policy(tuple(files))) & admitted(Policy((more,)))
 
 
+@pytest.mark.no_cover
 @given(documents(), st.sampled_from(sorted(VALUES)))
 def test_denying_in_doubt_never_admits_more(document: Document, name: str) -> None:
     """The careful answer to what is not known is the narrower one."""

@@ -29,7 +29,8 @@ from tests.deploy.provision.kit import (
     states,
     wanted_state,
 )
-from tests.support.world import FakeSource, artifact, catalog, machine, model
+from tests.support.eyes import projector
+from tests.support.world import FakeSource, artifact, catalog, machine, model, sighted
 
 GONE = FakeSource(reachable=False)
 
@@ -226,7 +227,7 @@ def test_a_step_that_fails_leaves_the_host_as_it_was_and_says_how_to_go_on(tmp_p
     context = host(tmp_path / "home", sources=(FakeSource(files={"one.gguf": SHELF["one.gguf"]}),))
     result = outcome(context, path)
     assert (result.status, result.exit_code, result.changed) == ("partial", 5, True)
-    assert "it goes on here" in result.errors[0].hint
+    assert "it continues here" in result.errors[0].hint
     found = states(result.data)
     assert (found["model one:Q4_0"], found["model two:Q4_0"], found["journal"]) == ("changed", "failed", "not-reached")
     assert [record.id for record in context.store.installed()] == ["one:Q4_0"]
@@ -393,3 +394,21 @@ def test_only_the_places_of_the_file_are_asked(tmp_path: Path) -> None:
     applied(context, site(tmp_path, "[[models]]\nname = 'one'\n[sources]\nfolder = 'shelf'\n"))
     assert source.fetched == []
     assert [record.id for record in context.store.installed()] == ["one:Q4_0"]
+
+
+def test_the_best_model_for_images_comes_with_its_projector_as_pinned(tmp_path: Path) -> None:
+    """The lock names its hash, so that every host gets the same; one that lacks it alone gets it alone."""
+    eye = projector(width=32).build()
+    known = sighted(MODELS[0], artifact("F16", "mmproj.gguf", eye))
+    shelf = FakeSource(files=SHELF | {"mmproj.gguf": eye})
+    context = host(tmp_path / "home", known, sources=(shelf,))
+    path = site(tmp_path, "[[models]]\nbest = 'vision'\n")
+    install(context, InstallRequest(model="one"))
+    applied(context, path)
+    (record,) = context.store.installed()
+    (pinned,) = lock_of(path).models
+    assert record.projector is not None
+    assert pinned.projector is not None
+    assert pinned.projector.sha256 == record.projector.sha256
+    assert shelf.fetched == ["one.gguf", "mmproj.gguf"]
+    assert applied(context, path, locked=True).changed == 0

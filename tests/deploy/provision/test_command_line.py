@@ -34,7 +34,7 @@ def test_apply_as_it_is_typed(landfast: Landfast, etc: Path, tmp_path: Path) -> 
     looked = landfast("apply", path, "--check", "--diff")
     assert looked.returncode == 10, looked.stderr
     assert "+licence = ['Apache-2.0']" in looked.stdout
-    assert "changed=4 ok=1 unseen=0 failed=0 (only looked)" in looked.stdout
+    assert "changed=4 ok=1 unseen=0 failed=0 (check only)" in looked.stdout
     assert snapshot(tmp_path) == before
     first = landfast.json("apply", path, schema="apply")
     assert (first["changed"], first["data"]["changed"]) == (True, 4)

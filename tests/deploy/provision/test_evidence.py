@@ -1,11 +1,11 @@
 """The evidence folder is checked by openssl and sha256sum alone, and no byte of it can be changed unseen."""
 
-import dataclasses
 import datetime as dt
 import json
 import re
 import shutil
 import subprocess
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,7 +69,7 @@ def furnished(home: Path) -> Context:
     report(context)
     rules = home / "config" / "policy.toml"
     rules.write_text('[allow]\nlicence = ["Apache-2.0"]\n')
-    return dataclasses.replace(context, policy=NO_POLICY.with_file(rules))
+    return replace(context, policy=NO_POLICY.with_file(rules))
 
 
 def made(context: Context, out: Path) -> EvidenceData:
@@ -95,6 +95,27 @@ def passes(folder: Path, commands: list[str]) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class Made:
+    """A host, its evidence folder, and what was said of that."""
+
+    context: Context
+    folder: Path
+    data: EvidenceData
+
+    def copy(self, where: Path) -> Path:
+        """The folder again, to change."""
+        return shutil.copytree(self.folder, where / "evidence")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A folder that is only looked at."""
+    home, folder = tmp_path_factory.mktemp("host") / "home", tmp_path_factory.mktemp("out") / "evidence"
+    context = furnished(home)
+    return Made(context, folder, made(context, folder))
+
+
 @pytest.fixture(autouse=True)
 def _tools() -> None:
     """What every auditor has."""
@@ -103,35 +124,32 @@ def _tools() -> None:
             pytest.skip(f"needs {tool}")
 
 
-def test_the_folder_holds_everything_and_is_checked_without_landfast(tmp_path: Path) -> None:
+def test_the_folder_holds_everything_and_is_checked_without_landfast(whole: Made) -> None:
     """By the commands that stand in it."""
-    data = made(furnished(tmp_path / "home"), tmp_path / "evidence")
-    assert set(data.files) == {path.name for path in (tmp_path / "evidence").iterdir()} == EVERY
-    assert data.models == ("one:Q4_0", "two:Q4_0")
-    assert passes(tmp_path / "evidence", checks(tmp_path / "evidence"))
+    assert set(whole.data.files) == {path.name for path in whole.folder.iterdir()} == EVERY
+    assert whole.data.models == ("one:Q4_0", "two:Q4_0")
+    assert passes(whole.folder, checks(whole.folder))
 
 
 @pytest.mark.parametrize("name", sorted(EVERY))
-def test_a_changed_byte_is_found_in_every_file(tmp_path: Path, name: str) -> None:
+def test_a_changed_byte_is_found_in_every_file(whole: Made, tmp_path: Path, name: str) -> None:
     """At the start, in the middle and at the end; in the signature everywhere."""
-    folder = tmp_path / "evidence"
-    made(furnished(tmp_path / "home"), folder)
-    commands, whole = checks(folder), (folder / name).read_bytes()
-    places = range(len(whole)) if name == "SHA256SUMS.sig" else {0, len(whole) // 3, len(whole) // 2, len(whole) - 1}
+    folder = whole.copy(tmp_path)
+    commands, good = checks(folder), (folder / name).read_bytes()
+    places = range(len(good)) if name == "SHA256SUMS.sig" else {0, len(good) // 3, len(good) // 2, len(good) - 1}
     for at in places:
         for bit in (1, 128):
-            changed = bytearray(whole)
+            changed = bytearray(good)
             changed[at] ^= bit
             (folder / name).write_bytes(changed)
             assert not passes(folder, commands), (at, bit)
-    (folder / name).write_bytes(whole)
+    (folder / name).write_bytes(good)
     assert passes(folder, commands)
 
 
-def test_a_file_more_or_less_is_found(tmp_path: Path) -> None:
+def test_a_file_more_or_less_is_found(whole: Made, tmp_path: Path) -> None:
     """Nothing can be slipped in beside what was signed."""
-    folder = tmp_path / "evidence"
-    made(furnished(tmp_path / "home"), folder)
+    folder = whole.copy(tmp_path)
     commands = checks(folder)
     (folder / ".extra").touch()
     assert not passes(folder, commands)
@@ -140,34 +158,31 @@ def test_a_file_more_or_less_is_found(tmp_path: Path) -> None:
     assert not passes(folder, commands)
 
 
-def test_the_audit_report_in_it_is_checked_by_the_page_too(tmp_path: Path) -> None:
+def test_the_audit_report_in_it_is_checked_by_the_page_too(whole: Made, tmp_path: Path) -> None:
     """All commands of the page, as they stand there, in one shell."""
-    folder = tmp_path / "evidence"
-    data = made(furnished(tmp_path / "home"), folder)
-    script = (folder / "README.txt").read_text("utf-8").partition("signed by itself")[2].partition("The journal")[0]
+    folder = whole.copy(tmp_path)
+    script = (folder / "README.txt").read_text("utf-8").partition("signature of its own")[2].partition("The journal")[0]
     done = subprocess.run(
         ["/bin/sh", "-ec", "\n".join(CODE.findall(script))], cwd=folder, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout.strip()) == (0, "Signature Verified Successfully")
-    assert data.audit_made_at == "2025-06-01T11:00:00+00:00"
+    assert whole.data.audit_made_at == "2025-06-01T11:00:00+00:00"
 
 
-def test_the_fingerprint_on_the_page_is_that_of_the_key(tmp_path: Path) -> None:
+def test_the_fingerprint_on_the_page_is_that_of_the_key(whole: Made, tmp_path: Path) -> None:
     """By the command on the page."""
-    folder = tmp_path / "evidence"
-    data = made(furnished(tmp_path / "home"), folder)
+    folder = whole.copy(tmp_path)
     line = next(line for line in CODE.findall((folder / "README.txt").read_text()) if "tail -c 32" in line)
     done = subprocess.run(["/bin/sh", "-c", line], cwd=folder, capture_output=True, text=True, check=True)
-    assert done.stdout.split()[0] == data.signed_by
-    assert data.signed_by in (folder / "README.txt").read_text()
+    assert done.stdout.split()[0] == whole.data.signed_by
+    assert whole.data.signed_by in (folder / "README.txt").read_text()
 
 
 @pytest.mark.parametrize("version", bom.VERSIONS)
 @pytest.mark.parametrize("kind", ["models", "software"])
-def test_the_bills_of_materials_are_valid_strictly(tmp_path: Path, kind: str, version: str) -> None:
+def test_the_bills_of_materials_are_valid_strictly(whole: Made, kind: str, version: str) -> None:
     """And the validator is one: it refuses a key that the format has not."""
-    made(furnished(tmp_path / "home"), tmp_path / "evidence")
-    text = (tmp_path / "evidence" / f"{kind}-{version}.cdx.json").read_text("utf-8")
+    text = (whole.folder / f"{kind}-{version}.cdx.json").read_text("utf-8")
     validator = JsonStrictValidator(SCHEMAS[version])
     assert validator.validate_str(text) is None
     spoilt = json.loads(text)
@@ -219,15 +234,13 @@ def test_two_folders_of_one_host_are_the_same(tmp_path: Path) -> None:
     }
 
 
-def test_the_models_stand_in_it_with_hashes_licence_and_publisher(tmp_path: Path) -> None:
+def test_the_models_stand_in_it_with_hashes_licence_and_publisher(whole: Made) -> None:
     """And with who promised the hashes."""
-    context = furnished(tmp_path / "home")
-    made(context, tmp_path / "evidence")
-    one = json.loads((tmp_path / "evidence" / "models.json").read_bytes())[0]
-    assert one["installed"]["files"][0]["sha256"] == context.store.installed()[0].files[0].sha256
+    one = json.loads((whole.folder / "models.json").read_bytes())[0]
+    assert one["installed"]["files"][0]["sha256"] == whole.context.store.installed()[0].files[0].sha256
     assert one["installed"]["files"][0]["pinned"] == "catalogue"
     assert (one["catalogued"]["publisher"], one["catalogued"]["licence"]["id"]) == ("Testers", "Apache-2.0")
-    assert (tmp_path / "evidence" / "policy-1.toml").read_text().startswith("[allow]")
+    assert (whole.folder / "policy-1.toml").read_text().startswith("[allow]")
 
 
 def test_there_is_no_evidence_of_a_damaged_model(tmp_path: Path) -> None:
@@ -244,7 +257,7 @@ def test_there_is_no_evidence_of_a_damaged_model(tmp_path: Path) -> None:
 def test_nothing_is_written_over(tmp_path: Path) -> None:
     """Not even an empty folder."""
     (tmp_path / "evidence").mkdir()
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         made(furnished(tmp_path / "home"), tmp_path / "evidence")
 
 
@@ -282,9 +295,7 @@ def test_the_real_thing_from_the_command_line(own_copy: Landfast, tmp_path: Path
     assert all(sentence in said for sentence in envelope["data"]["not_covered"])
 
 
-def test_the_key_in_the_folder_is_the_hosts(tmp_path: Path) -> None:
+def test_the_key_in_the_folder_is_the_hosts(whole: Made) -> None:
     """As `landfast keys export` prints it."""
-    context = furnished(tmp_path / "home")
-    made(context, tmp_path / "evidence")
-    pem = public_key_pem(signing_key(context.paths).public_key())
-    assert (tmp_path / "evidence" / "signing.pub").read_bytes() == pem
+    pem = public_key_pem(signing_key(whole.context.paths).public_key())
+    assert (whole.folder / "signing.pub").read_bytes() == pem

@@ -156,7 +156,7 @@ def test_units_that_could_not_see_what_they_need_are_refused(tmp_path: Path) -> 
     at_home = Units(
         root=Path("/"), program=Path("/home/anna/bin/landfast"), file=file, lock=file.path.with_suffix(".lock")
     )
-    with pytest.raises(UsageError, match=r"The command /home/anna/bin/landfast lies in somebody's home"):
+    with pytest.raises(UsageError, match=r"The command /home/anna/bin/landfast is in somebody's home"):
         at_home.text("landfast-check.service")
 
 

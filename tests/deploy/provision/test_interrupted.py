@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.deploy.provision.kit import EVERYTHING, applied, host, outcome, site, wanted_state
 
 ROOM = Path(__file__).parents[3]
@@ -34,6 +36,7 @@ def killed_at(process: "subprocess.Popen[str]", nth: int, home: Path, path: str)
     return process.stdout.readline().strip()
 
 
+@pytest.mark.no_cover
 def test_killed_at_every_change_of_the_disk_the_next_apply_gives_the_wanted_state(tmp_path: Path) -> None:
     """At least fifty points, one after the other, before and after each call that changes the disk."""
     whole = host(tmp_path / "whole")
@@ -57,6 +60,7 @@ def test_killed_at_every_change_of_the_disk_the_next_apply_gives_the_wanted_stat
     assert kills >= KILLS
 
 
+@pytest.mark.no_cover
 def test_killed_from_outside_at_any_time(tmp_path: Path) -> None:
     """The kernel's kill, while the process runs as it will."""
     whole = host(tmp_path / "whole")

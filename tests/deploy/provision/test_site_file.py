@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from deploy.errors import LandfastError, NotFound, PolicyRefused, UsageError
-from deploy.provision.site import size, tokens
 from deploy.provision.site_file import SiteFile, line_of, read_site
 from tests.deploy.provision.kit import site
 
@@ -165,22 +164,3 @@ def test_lines_are_found_of_keys_and_of_sections() -> None:
     text = "a = 1\n[b]\nc = 2\n[[d]]\ne = 3\n[[d]]\ne = 4\n"
     places = [("a",), ("b",), ("b", "c"), ("d", 1, "e"), ("d", 0, "zzz"), ("zzz",)]
     assert [line_of(text, place) for place in places] == [1, 2, 3, 7, 4, 1]
-
-
-@pytest.mark.parametrize(("text", "count"), [("32k", 32768), (8192, 8192), ("1M", 1 << 20), ("0.5k", 512)])
-def test_tokens_are_read_as_people_write_them(text: int | str, count: int) -> None:
-    """As on the command line."""
-    assert tokens(text) == count
-
-
-@pytest.mark.parametrize(("text", "count"), [("20MB", 20_000_000), ("1.5 GB", 1_500_000_000), ("1kb", 1000)])
-def test_sizes_are_read_as_people_write_them(text: str, count: int) -> None:
-    """In decimal units."""
-    assert size(text) == count
-
-
-@pytest.mark.parametrize("text", ["", "20", "MB", "-1MB", "0MB", "20XB"])
-def test_what_is_no_size_is_refused(text: str) -> None:
-    """Rather than taken for no limit."""
-    with pytest.raises(ValueError, match="is not a size"):
-        size(text)

@@ -7,6 +7,11 @@ import pytest
 from tests.deploy.sources.kit import HubHandler, HubWorld, Index, IndexHandler, served
 
 
+@pytest.fixture(autouse=True)
+def _unmeasured_pip(unmeasured_children: None) -> None:
+    """Pip is a large program that is none of ours, and measuring would double its time."""
+
+
 @pytest.fixture
 def index() -> Iterator[Index]:
     """A package index of the test's own on loopback."""

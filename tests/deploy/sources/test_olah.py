@@ -77,6 +77,12 @@ def wait_for(url: str) -> None:
         assert time.monotonic() < end, f"nothing answers at {url}"
 
 
+@pytest.fixture
+def tmp_path(memory_path: Path) -> Path:
+    """In memory: the files are large, and written three times."""
+    return memory_path
+
+
 @dataclass
 class Mirror:
     """A mirror server that serves one git repository with an LFS file."""

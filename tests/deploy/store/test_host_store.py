@@ -257,7 +257,7 @@ def test_a_store_that_its_readers_could_change_is_not_used(host: Host) -> None:
     host.store.root.chmod(0o2770)
     envelope = host.json(ANNA, "models")
     assert envelope["data"]["installed"] == []
-    assert "may change the models of this host" in envelope["messages"][0]["text"]
+    assert "can change the models of this host" in envelope["messages"][0]["text"]
 
 
 def test_a_host_without_the_group_is_told_how_to_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,4 +109,4 @@ def test_a_former_version_that_is_spoilt_is_not_cured_by_installing(tmp_path: Pa
     blob.write_bytes(b"x" * len(ONE["tiny.gguf"]))
     with pytest.raises(IntegrityError) as caught:
         store.open_files(former, quiet)
-    assert caught.value.hint.startswith(f"Take this version away with `landfast models remove {former.version}`")
+    assert caught.value.hint.startswith(f"Remove this version with `landfast models remove {former.version}`")
