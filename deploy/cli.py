@@ -2,24 +2,23 @@
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Final, Literal
 
 import typer
 from typer.core import TyperGroup
 
-from deploy.cli_bundle import add_to_models, bundle_app, keys_app, size_of
+from deploy.cli_bundle import bundle_app, keys_app
 from deploy.cli_choose import catalog_app, compare, policy_app
-from deploy.cli_common import AsJson, ContextTokens, MinSpeed, Offline, OtherMachine, Yes, serve
+from deploy.cli_common import AsJson, ContextTokens, MinSpeed, ModelArgument, Offline, OtherMachine, Yes, serve, size_of
 from deploy.cli_conversations import conversations_app
 from deploy.cli_kept import adapters_app, sessions_app
 from deploy.cli_measure import calibrate
+from deploy.cli_models import models_app
 from deploy.cli_provision import apply, evidence
 from deploy.cli_run import DEFAULT_CONTEXT, chat, embed, run
 from deploy.errors import ExitCode, UsageError
 from deploy.results import Result, failure
 
-T = TypeVar("T")
 Purpose = Literal["chat", "code", "reasoning", "vision", "tools"]
 
 ORDER: Final = (
@@ -48,7 +47,6 @@ app = typer.Typer(
     help="Puts an open-weight language model on a machine you own, and keeps it there.",
     epilog="Without a command, in a terminal, the user interface opens.",
 )
-models_app = typer.Typer(help="List, show, verify, repair and remove installed models.", rich_markup_mode=None)
 app.add_typer(models_app, name="models", invoke_without_command=True)
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(keys_app, name="keys")
@@ -66,7 +64,6 @@ app.add_typer(audit_app, name="audit", invoke_without_command=True)
 journal_app = typer.Typer(help="Check or export the record of what ran.", rich_markup_mode=None)
 app.add_typer(journal_app, name="journal")
 
-ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A model id, id:QUANT or a GGUF file.")]
 DEFAULT_SPEED: Final = 6.0
 
 
@@ -79,7 +76,7 @@ def landfast(
     ] = None,
     system: Annotated[bool, typer.Option("--system", help="Work on what all users of this host share.")] = False,
 ) -> None:
-    """Options that hold for every command stand before it."""
+    """Options that hold for every command come before it."""
     if system:
         from deploy.paths import SCOPE
 
@@ -107,8 +104,8 @@ def profile(
     from deploy.commands.profile import profile as command
 
     if listing:
-        _serve("profile", as_json, list_library, lambda render: render.library)
-    _serve(
+        serve("profile", as_json, list_library, lambda render: render.library)
+    serve(
         "profile",
         as_json,
         lambda world: command(world, disk_rate=disk_rate),
@@ -138,7 +135,7 @@ def select(
     from deploy.commands.select import select as command
 
     workload = _workload(context, min_speed, purpose=purpose, language=language, users=users)
-    _serve(
+    serve(
         "select",
         as_json,
         lambda world: command(world, workload),
@@ -152,6 +149,9 @@ def select(
 def plan(
     model: ModelArgument,
     *,
+    purpose: Annotated[
+        Purpose, typer.Option("--for", help="What the model is wanted for; for vision its projector counts.")
+    ] = "chat",
     context: ContextTokens = DEFAULT_CONTEXT,
     min_speed: MinSpeed = DEFAULT_SPEED,
     machine: OtherMachine = None,
@@ -161,8 +161,8 @@ def plan(
     """Say what one model takes here, and how fast it would be."""
     from deploy.commands.plan import plan as command
 
-    workload = _workload(context, min_speed)
-    _serve(
+    workload = _workload(context, min_speed, purpose=purpose)
+    serve(
         "plan",
         as_json,
         lambda world: command(world, model, workload),
@@ -175,9 +175,14 @@ def plan(
 @app.command()
 def install(
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="A model id, id:QUANT or a GGUF file; else the best model.")
+        str | None,
+        typer.Argument(metavar="[MODEL]", help="A model id, id:QUANT or a GGUF file; default: the best one here."),
     ] = None,
     *,
+    purpose: Annotated[
+        Purpose,
+        typer.Option("--for", help="What the model is wanted for; for vision its projector (mmproj) is installed too."),
+    ] = "chat",
     folder: Annotated[
         str | None,
         typer.Option("--from", help="Take the files from this bundle, folder, file or web server.", metavar="PLACE"),
@@ -193,13 +198,13 @@ def install(
 ) -> None:
     """Install a model, every byte verified.
 
-    Interrupted, it goes on where it stopped.
+    After an interruption the same command continues where it stopped.
     """
     from deploy.commands.install import InstallData, InstallRequest
     from deploy.commands.install import install as command
     from deploy.edge import confirm_choice
 
-    workload = _workload(context, min_speed)
+    workload = _workload(context, min_speed, purpose=purpose)
 
     def work(world: Any) -> Result[InstallData]:
         wanted = model
@@ -208,7 +213,7 @@ def install(
         limit = None if max_rate is None else size_of(max_rate, "--max-rate")
         return command(world, InstallRequest(model=wanted, folder=folder, max_bytes_s=limit, workload=workload))
 
-    _serve("install", as_json, work, lambda render: render.install, offline=folder is not None)
+    serve("install", as_json, work, lambda render: render.install, offline=folder is not None)
 
 
 app.command()(run)
@@ -216,69 +221,12 @@ app.command()(chat)
 app.command()(embed)
 
 
-@models_app.callback()
-def models(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """List installed models, unless a command about one of them follows."""
-    if context.invoked_subcommand is None:
-        from deploy.commands.models import list_models
-
-        _serve("models", as_json, list_models, lambda render: render.models)
-
-
-@models_app.command("show")
-def models_show(model: ModelArgument, *, as_json: AsJson = False) -> None:
-    """Show one installed model: makers, licence and hashes."""
-    from deploy.commands.models import show
-
-    _serve("models show", as_json, lambda world: show(world, model), lambda render: render.show)
-
-
-@models_app.command("verify")
-def models_verify(
-    model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="The model to verify; else all of them.")
-    ] = None,
-    *,
-    repair: Annotated[bool, typer.Option("--repair", help="Fetch damaged files again.")] = False,
-    place: Annotated[
-        str | None, typer.Option("--from", help="Repair from this bundle, folder or web server.", metavar="PLACE")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Hash installed files again, and set damaged ones aside."""
-    from deploy.commands.models import VerifyData, verify
-    from deploy.commands.upkeep import repair as command
-
-    def work(world: Any) -> Result[VerifyData]:
-        return command(world, model, place) if repair or place is not None else verify(world, model)
-
-    _serve("models verify", as_json, work, lambda render: render.verify, offline=not repair or place is not None)
-
-
-@models_app.command("remove")
-def models_remove(model: ModelArgument, *, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Remove one installed model."""
-    from deploy.commands.models import RemoveData, removable, remove
-    from deploy.edge import confirm
-
-    def work(world: Any) -> Result[RemoveData]:
-        found = removable(world, model)
-        if not yes:
-            confirm(f"Remove {found} from this machine?", interactive=not as_json)
-        return remove(world, found)
-
-    _serve("models remove", as_json, work, lambda render: render.remove)
-
-
-add_to_models(models_app)
-
-
 @audit_app.callback()
 def audit(
     context: typer.Context,
     *,
     model: Annotated[
-        str | None, typer.Option("--model", help="Ask this model; else the best installed one.", metavar="MODEL")
+        str | None, typer.Option("--model", help="Ask this model; default: the best installed one.", metavar="MODEL")
     ] = None,
     out: Annotated[str | None, typer.Option("--out", help="Write the report to this file.", metavar="FILE")] = None,
     as_json: AsJson = False,
@@ -289,7 +237,7 @@ def audit(
         from deploy.commands.audit import audit as command
 
         request = AuditRequest(model=model, out=out)
-        _serve("audit", as_json, lambda world: command(world, request), lambda render: render.audit, offline=True)
+        serve("audit", as_json, lambda world: command(world, request), lambda render: render.audit, offline=True)
 
 
 @audit_app.command("verify")
@@ -297,14 +245,15 @@ def audit_verify(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A report of `landfast audit`.")],
     *,
     key: Annotated[
-        str | None, typer.Option("--key", help="The signer's public key; else the key of this machine.", metavar="FILE")
+        str | None,
+        typer.Option("--key", help="The signer's public key; default: the key of this machine.", metavar="FILE"),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that a report is as it was signed, and show it."""
+    """Check that a report is unchanged since it was signed, and show it."""
     from deploy.commands.audit import verify
 
-    _serve("audit verify", as_json, lambda world: verify(world, file, key), lambda render: render.audit_verify)
+    serve("audit verify", as_json, lambda world: verify(world, file, key), lambda render: render.audit_verify)
 
 
 @journal_app.command("verify")
@@ -313,15 +262,15 @@ def journal_verify(
     head: Annotated[
         str | None,
         typer.Option(
-            "--head", help="What an earlier check printed, to find lines taken away since.", metavar="LINES:SHA256"
+            "--head", help="What an earlier check printed, to find lines removed since.", metavar="LINES:SHA256"
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Follow the chain of the journal from its first line to its last."""
+    """Check the chain of the journal from its first line to its last."""
     from deploy.commands.journal import verify
 
-    _serve("journal verify", as_json, lambda world: verify(world, head), lambda render: render.journal_verify)
+    serve("journal verify", as_json, lambda world: verify(world, head), lambda render: render.journal_verify)
 
 
 @journal_app.command("export")
@@ -329,7 +278,7 @@ def journal_export(*, as_json: AsJson = False) -> None:
     """Print the journal as JSON lines."""
     from deploy.commands.journal import export
 
-    _serve("journal export", as_json, export, lambda render: render.journal_export)
+    serve("journal export", as_json, export, lambda render: render.journal_export)
 
 
 @app.command()
@@ -347,8 +296,8 @@ def doctor(
     from deploy.commands.machines import record_this
 
     if record is not None:
-        _serve("doctor", as_json, lambda world: record_this(world, record), lambda render: render.recorded)
-    _serve("doctor", as_json, command, lambda render: render.doctor, offline=offline)
+        serve("doctor", as_json, lambda world: record_this(world, record), lambda render: render.recorded)
+    serve("doctor", as_json, command, lambda render: render.doctor, offline=offline)
 
 
 @app.command()
@@ -356,7 +305,7 @@ def version(*, as_json: AsJson = False) -> None:
     """Show the versions of all parts."""
     from deploy.commands.version import version_of_all
 
-    _serve("version", as_json, version_of_all, lambda render: render.version)
+    serve("version", as_json, version_of_all, lambda render: render.version)
 
 
 def main() -> int:
@@ -383,7 +332,7 @@ def _parse_and_run() -> int:
     except typer.Exit as left:
         return left.exit_code
     except _REFUSED_ARGUMENTS as error:
-        return report(failure(_command_of(error), UsageError(error.format_message(), hint=_help_for(error))))
+        return report(failure(_command_of(error), UsageError(_sentence_of(error), hint=_help_for(error))))
     return ExitCode.DONE
 
 
@@ -393,7 +342,7 @@ def _require_text(words: list[str]) -> None:
         try:
             word.encode()
         except UnicodeEncodeError:
-            hint = "Convert a text first, such as with iconv; give a file another name."
+            hint = "Convert text first, such as with iconv; rename a file."
             raise UsageError(f"{word!a} is not UTF-8 text.", hint=hint) from None
 
 
@@ -401,6 +350,15 @@ def _command_of(error: Any) -> str:
     """The command whose arguments are refused, as results name it."""
     path = "" if error.ctx is None else error.ctx.command_path
     return path.removeprefix("landfast").strip() or "landfast"
+
+
+def _sentence_of(error: Any) -> str:
+    """What is wrong with the arguments; of a group without a command, which commands it has."""
+    sentence: str = error.format_message()
+    if error.ctx is None or not isinstance(error.ctx.command, TyperGroup) or sentence != "Missing command.":
+        return sentence
+    *names, last = (f"`{name}`" for name in error.ctx.command.list_commands(error.ctx))
+    return f"`landfast {_command_of(error)}` needs a command: {', '.join(names)} or {last}."
 
 
 def _help_for(error: Any) -> str:
@@ -411,20 +369,6 @@ def _help_for(error: Any) -> str:
 
 _REFUSED_ARGUMENTS: Final[Any] = typer.BadParameter.__mro__[2]
 """Typer's base of all complaints about arguments, which it exports under no name of its own."""
-
-
-def _serve(
-    name: str,
-    as_json: bool,  # noqa: FBT001 - passed on from an option
-    work: Callable[[Any], Result[T]],
-    renderer: Callable[[Any], Callable[[T], None]],
-    *,
-    offline: bool = False,
-    machine: str | None = None,
-) -> NoReturn:
-    from deploy.edge import Setting
-
-    serve(name, as_json, work, renderer, Setting(offline=offline, machine=machine))
 
 
 def _workload(context_tokens: int, min_decode_tok_s: float = 0.0, **wanted: Any) -> Any:

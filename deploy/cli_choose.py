@@ -1,15 +1,12 @@
 """The command line of what a model is chosen by: the catalogue, the policy, and two models side by side."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, NoReturn, TypeVar
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from deploy.cli_common import AsJson, ContextTokens, OtherMachine, rendered_by, serve
-from deploy.results import Result
-
-T = TypeVar("T")
+from deploy.cli_common import AsJson, ContextTokens, OtherMachine, serve
 
 
 class SearchUnlessNamed(TyperGroup):
@@ -23,9 +20,11 @@ class SearchUnlessNamed(TyperGroup):
 
 
 catalog_app = typer.Typer(
-    cls=SearchUnlessNamed, help="Search the catalogue of models, or bring in a newer one.", rich_markup_mode=None
+    cls=SearchUnlessNamed, help="Search the catalogue of models, or update it.", rich_markup_mode=None
 )
 policy_app = typer.Typer(help="Show the rules in force, or test one more policy file.", rich_markup_mode=None)
+
+_serve = partial(serve, shown_by="deploy.render_choose", offline=True)
 
 
 @catalog_app.command("search")
@@ -40,7 +39,7 @@ def catalog_search(
     licence: Annotated[str | None, typer.Option("--licence", help="List only models under this licence.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List known models, and those that cannot be installed with the reason. The word "search" may be left out."""
+    """List known models; those that cannot be installed say why. The word "search" may be left out."""
     from deploy.commands.catalog import CatalogFilter, find
 
     wanted = CatalogFilter(words=tuple(words or ()), family=family, publisher=publisher, licence=licence)
@@ -111,17 +110,3 @@ def compare(
         offline=False,
         machine=machine,
     )
-
-
-def _serve(
-    name: str,
-    as_json: bool,  # noqa: FBT001 - passed on from an option
-    work: Callable[[Any], Result[T]],
-    renderer: Callable[[Any], Callable[[T], None]],
-    *,
-    offline: bool = True,
-    machine: str | None = None,
-) -> NoReturn:
-    from deploy.edge import Setting
-
-    serve(name, as_json, work, rendered_by("deploy.render_choose", renderer), Setting(offline=offline, machine=machine))

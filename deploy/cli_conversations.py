@@ -1,19 +1,18 @@
 """The command line of saved conversations: the twin of what the chat of the user interface keeps."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, NoReturn, TypeVar
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import typer
 
-from deploy.cli_common import AsJson, Yes, rendered_by, serve
-from deploy.errors import UsageError
+from deploy.cli_common import AsJson, Yes, require_one_or_all, require_yes, serve
 from deploy.results import Result
-
-T = TypeVar("T")
 
 conversations_app = typer.Typer(
     help="List, show, search, export and delete saved conversations.", rich_markup_mode=None
 )
+
+_serve = partial(serve, shown_by="deploy.render_conversations", offline=True)
 
 Id = Annotated[int, typer.Argument(metavar="ID", help="Number of the conversation, as the list shows it.")]
 
@@ -50,9 +49,11 @@ def conversations_search(
 def conversations_export(
     number: Id,
     *,
-    form: Annotated[Literal["markdown", "json"], typer.Option("--format", help="Write it in this form.")] = "markdown",
+    form: Annotated[
+        Literal["markdown", "json"], typer.Option("--format", help="Write it in this format.")
+    ] = "markdown",
     out: Annotated[
-        str | None, typer.Option("--out", help="Write it to this file; else on standard output.", metavar="FILE")
+        str | None, typer.Option("--out", help="Write it to this file; default: standard output.", metavar="FILE")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -77,32 +78,17 @@ def conversations_delete(
 ) -> None:
     """Delete one conversation or all; the text is overwritten."""
     from deploy.commands.conversations import DeleteData, delete, shelf
-    from deploy.edge import confirm
 
-    if (number is None) != everything:
-        raise UsageError(
-            "Either the number of a conversation or --all is needed.",
-            hint="`landfast conversations list` shows the numbers.",
-        )
+    require_one_or_all(
+        number, "the number of a conversation", everything=everything, listed_by="landfast conversations list"
+    )
 
     def work(world: Any) -> Result[DeleteData]:
         if number is not None:
             question = f"Delete the conversation {shelf(world).get(number).title!r}?"
         else:
             question = f"Delete all {len(shelf(world).summaries())} saved conversations?"
-        if not yes:
-            confirm(question, interactive=not as_json)
+        require_yes(question, yes=yes, as_json=as_json)
         return delete(world, number)
 
     _serve("conversations delete", as_json, work, lambda render: render.deleted)
-
-
-def _serve(
-    name: str,
-    as_json: bool,  # noqa: FBT001 - passed on from an option
-    work: Callable[[Any], Result[T]],
-    renderer: Callable[[Any], Callable[[T], None]],
-) -> NoReturn:
-    from deploy.edge import Setting
-
-    serve(name, as_json, work, rendered_by("deploy.render_conversations", renderer), Setting(offline=True))

@@ -1,18 +1,17 @@
 """The command line of what is kept beside the models: adapters, and sessions."""
 
-from collections.abc import Callable
-from typing import Annotated, Any, NoReturn, TypeVar
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
-from deploy.cli_common import AsJson, Yes, rendered_by, serve
-from deploy.errors import UsageError
+from deploy.cli_common import AsJson, Yes, require_one_or_all, require_yes, serve
 from deploy.results import Result
-
-T = TypeVar("T")
 
 adapters_app = typer.Typer(help="Install, list, verify and remove LoRA adapters.", rich_markup_mode=None)
 sessions_app = typer.Typer(help="List and remove kept sessions.", rich_markup_mode=None)
+
+_serve = partial(serve, shown_by="deploy.render_kept", offline=True)
 
 AdapterName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the adapter, as the list shows it.")]
 
@@ -28,10 +27,10 @@ def adapters(context: typer.Context, *, as_json: AsJson = False) -> None:
 
 @adapters_app.command("add")
 def adapters_add(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A GGUF file that was made of a LoRA adapter.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A LoRA adapter as a GGUF file.")],
     *,
     name: Annotated[
-        str | None, typer.Option("--name", help="How it is called here; else as its file.", metavar="NAME")
+        str | None, typer.Option("--name", help="Its name here; default: the name of its file.", metavar="NAME")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -44,7 +43,7 @@ def adapters_add(
 @adapters_app.command("verify")
 def adapters_verify(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="The adapter to verify; else all of them.")
+        str | None, typer.Argument(metavar="[NAME]", help="The adapter to verify; default: all of them.")
     ] = None,
     *,
     as_json: AsJson = False,
@@ -58,12 +57,11 @@ def adapters_verify(
 @adapters_app.command("remove")
 def adapters_remove(name: AdapterName, *, yes: Yes = False, as_json: AsJson = False) -> None:
     """Remove one adapter."""
-    from deploy.commands.adapters import AdapterRemoval, remove
-    from deploy.edge import confirm
+    from deploy.commands.adapters import AdapterRemoval, removable, remove
 
     def work(world: Any) -> Result[AdapterRemoval]:
-        if not yes:
-            confirm(f"Remove the adapter {name} from this machine?", interactive=not as_json)
+        removable(world, name)
+        require_yes(f"Remove the adapter {name} from this machine?", yes=yes, as_json=as_json)
         return remove(world, name)
 
     _serve("adapters remove", as_json, work, lambda render: render.removed)
@@ -87,28 +85,14 @@ def sessions_remove(
     as_json: AsJson = False,
 ) -> None:
     """Remove one kept session, or all of them."""
-    from deploy.commands.sessions import SessionRemoval, remove
-    from deploy.edge import confirm
+    from deploy.commands.sessions import SessionRemoval, removable, remove
 
-    if (name is None) != everything:
-        raise UsageError(
-            "Either the name of a session or --all is needed.", hint="`landfast sessions` shows the names."
-        )
+    require_one_or_all(name, "the name of a session", everything=everything, listed_by="landfast sessions")
 
     def work(world: Any) -> Result[SessionRemoval]:
-        if not yes:
-            confirm(f"Remove {f'the session {name}' if name else 'all kept sessions'}?", interactive=not as_json)
+        removable(world, name)
+        what = f"the session {name}" if name else "all kept sessions"
+        require_yes(f"Remove {what}?", yes=yes, as_json=as_json)
         return remove(world, name)
 
     _serve("sessions remove", as_json, work, lambda render: render.sessions_removed)
-
-
-def _serve(
-    name: str,
-    as_json: bool,  # noqa: FBT001 - passed on from an option
-    work: Callable[[Any], Result[T]],
-    renderer: Callable[[Any], Callable[[T], None]],
-) -> NoReturn:
-    from deploy.edge import Setting
-
-    serve(name, as_json, work, rendered_by("deploy.render_kept", renderer), Setting(offline=True))

@@ -1,9 +1,6 @@
 """The command line of what is measured on this machine."""
 
-from typing import Any
-
-from deploy.cli_common import AsJson, rendered_by, serve
-from deploy.results import Result
+from deploy.cli_common import AsJson, serve
 
 
 def calibrate(*, as_json: AsJson = False) -> None:
@@ -11,17 +8,13 @@ def calibrate(*, as_json: AsJson = False) -> None:
 
     Speeds are then forecast from what was measured here, and not from assumed rates.
     """
-    from deploy.commands.calibrate import CalibrateData
     from deploy.commands.calibrate import calibrate as command
-    from deploy.edge import Setting
-
-    def work(world: Any) -> Result[CalibrateData]:
-        return command(world)
 
     serve(
         "calibrate",
         as_json,
-        work,
-        rendered_by("deploy.render_measure", lambda render: render.calibration),
-        Setting(offline=True),
+        command,
+        lambda render: render.calibration,
+        shown_by="deploy.render_measure",
+        offline=True,
     )

@@ -1,15 +1,18 @@
 """The command line of a model at work: one answer, a conversation, vectors."""
 
 import math
+import secrets
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from deploy.cli_common import AsJson, ContextTokens
+from deploy.cli_common import AsJson, ContextTokens, expand_options
 from deploy.errors import UsageError
 
 if TYPE_CHECKING:
+    from deploy.edge_ask import Asking
     from deploy.engine.protocol import Adapter, Sampling
     from deploy.fit.fit import Workload
 
@@ -23,99 +26,157 @@ LARGEST_COUNT: Final = 2**31 - 1
 """The engine's own numbers of tokens have 31 bits."""
 LARGEST_SCALE: Final = 100.0
 
-System = Annotated[str | None, typer.Option("--system", help="Say who the model is to be and how it is to answer.")]
-MaxTokens = Annotated[
-    int,
-    typer.Option(
-        "--max-tokens", min=1, max=LARGEST_COUNT, help="End the answer after this many tokens.", metavar="TOKENS"
-    ),
-]
-Temperature = Annotated[
-    float | None,
-    typer.Option(
-        "--temperature", min=0, help="Draw more freely; 0 always takes the likeliest token.", metavar="NUMBER"
-    ),
-]
-TopK = Annotated[
-    int | None,
-    typer.Option("--top-k", min=0, max=LARGEST_COUNT, help="Draw from this many of the likeliest tokens; 0 is all."),
-]
-TopP = Annotated[
-    float | None,
-    typer.Option("--top-p", min=0, max=1, help="Draw from the likeliest tokens up to this sum.", metavar="SHARE"),
-]
-MinP = Annotated[
-    float | None,
-    typer.Option("--min-p", min=0, max=1, help="Leave out tokens below this share of the likeliest.", metavar="SHARE"),
-]
-RepeatPenalty = Annotated[
-    float | None,
-    typer.Option("--repeat-penalty", min=0.1, max=5, help="Repeat less; 1 changes nothing.", metavar="NUMBER"),
-]
-Seed = Annotated[
-    int | None,
-    typer.Option("--seed", min=0, max=LARGEST_SEED, help="Give the same answer to the same seed; else it varies."),
-]
-Stop = Annotated[list[str] | None, typer.Option("--stop", help="End the answer before this text; may be repeated.")]
-AdapterFiles = Annotated[
-    list[str] | None,
-    typer.Option("--adapter", help="Lay a LoRA adapter over the model; may be repeated.", metavar="NAME|FILE[:SCALE]"),
-]
-Images = Annotated[
-    list[Path] | None,
-    typer.Option("--image", help="Show a PNG or JPEG image before the prompt; may be repeated.", metavar="FILE"),
-]
-ProjectorFile = Annotated[
-    Path | None,
-    typer.Option("--projector", help="Look at images with the model's projector (mmproj).", metavar="FILE"),
-]
-Keep = Annotated[
-    str | None,
-    typer.Option("--keep", help="Keep what was read and said on the disk under this name.", metavar="NAME"),
-]
-Resume = Annotated[
-    str | None,
-    typer.Option(
-        "--resume", help="Go on with what was kept under this name, without reading it again.", metavar="NAME"
-    ),
-]
-ShowThinking = Annotated[
-    bool, typer.Option("--show-thinking", help="Show on standard error what the model thinks before it answers.")
-]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Install the model without asking if it is not here.")]
-Unsealed = Annotated[
-    bool, typer.Option("--unsealed", help="Run the engine without its seal, where an administrator allows that.")
-]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Install the model without asking if it is not installed.")]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerOptions:
+    """What run and chat can be told about the answers, in the order of their help."""
+
+    system: Annotated[
+        str | None,
+        typer.Option("--system", help="System prompt: who the model is, and how it answers.", metavar="TEXT"),
+    ] = None
+    max_tokens: Annotated[
+        int,
+        typer.Option(
+            "--max-tokens", min=1, max=LARGEST_COUNT, help="End the answer after this many tokens.", metavar="TOKENS"
+        ),
+    ] = DEFAULT_MAX_TOKENS
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--temperature", min=0, help="Draw more freely; 0 always takes the likeliest token.", metavar="NUMBER"
+        ),
+    ] = None
+    top_k: Annotated[
+        int | None,
+        typer.Option(
+            "--top-k",
+            min=0,
+            max=LARGEST_COUNT,
+            help="Draw from this many of the likeliest tokens; 0 is all.",
+            metavar="TOKENS",
+        ),
+    ] = None
+    top_p: Annotated[
+        float | None,
+        typer.Option(
+            "--top-p",
+            min=0,
+            max=1,
+            help="Draw from the likeliest tokens, up to this sum of probabilities.",
+            metavar="SHARE",
+        ),
+    ] = None
+    min_p: Annotated[
+        float | None,
+        typer.Option(
+            "--min-p", min=0, max=1, help="Leave out tokens below this share of the likeliest.", metavar="SHARE"
+        ),
+    ] = None
+    repeat_penalty: Annotated[
+        float | None,
+        typer.Option("--repeat-penalty", min=0.1, max=5, help="Repeat less; 1 changes nothing.", metavar="NUMBER"),
+    ] = None
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            min=0,
+            max=LARGEST_SEED,
+            help="Give the same answer to the same seed; else it varies.",
+            metavar="NUMBER",
+        ),
+    ] = None
+    stop: Annotated[
+        list[str] | None,
+        typer.Option("--stop", help="End the answer before this text; may be repeated.", metavar="TEXT"),
+    ] = None
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--adapter", help="Lay a LoRA adapter over the model; may be repeated.", metavar="NAME|FILE[:SCALE]"
+        ),
+    ] = None
+    projector: Annotated[
+        Path | None,
+        typer.Option(
+            "--projector",
+            help="Look at images with this projector (mmproj); default: the installed one.",
+            metavar="FILE",
+        ),
+    ] = None
+    keep: Annotated[
+        str | None,
+        typer.Option("--keep", help="Keep the session on the disk under this name.", metavar="NAME"),
+    ] = None
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            "--resume", help="Continue the session of this name, without reading its text again.", metavar="NAME"
+        ),
+    ] = None
+    show_thinking: Annotated[
+        bool, typer.Option("--show-thinking", help="Show on standard error what the model thinks before it answers.")
+    ] = False
+    context: ContextTokens = DEFAULT_CONTEXT
+    yes: Yes = False
+    unsealed: Annotated[
+        bool, typer.Option("--unsealed", help="Run the engine without its seal, where an administrator allows that.")
+    ] = False
+
+    def asking(self, **more: Any) -> "Asking":
+        """These options and `more`, as the edge takes them. Raises typer.BadParameter."""
+        from deploy.edge_ask import Asking
+
+        return Asking(
+            system=self.system,
+            max_tokens=self.max_tokens,
+            sampling=self._sampling(),
+            workload=_workload(self.context),
+            stop=tuple(self.stop or ()),
+            adapters=tuple(_adapter(text) for text in self.adapter or ()),
+            projector=None if self.projector is None else self.projector.expanduser(),
+            keep=self.keep,
+            resume=self.resume,
+            show_thinking=self.show_thinking,
+            unsealed=self.unsealed,
+            **more,
+        )
+
+    def _sampling(self) -> "Sampling":
+        from deploy.engine.protocol import Sampling
+
+        numbers = (self.temperature, self.top_p, self.min_p, self.repeat_penalty)
+        if not all(math.isfinite(number) for number in numbers if number is not None):
+            raise typer.BadParameter("How tokens are drawn is set with finite numbers.")
+        return Sampling(
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            min_p=self.min_p,
+            repeat_penalty=self.repeat_penalty,
+            seed=secrets.randbelow(SEEDS) if self.seed is None else self.seed,
+        )
+
+
+@expand_options
 def run(
     line: typer.Context,
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL] [PROMPT]", help="The prompt; before it a model, else the best installed."),
+        typer.Argument(metavar="[MODEL] [PROMPT]", help="The prompt, after a model; default: the best installed one."),
     ] = None,
     *,
-    system: System = None,
-    max_tokens: MaxTokens = DEFAULT_MAX_TOKENS,
     schema: Annotated[
         Path | None, typer.Option("--schema", help="Answer in JSON that follows this JSON Schema.", metavar="FILE")
     ] = None,
-    temperature: Temperature = None,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    min_p: MinP = None,
-    repeat_penalty: RepeatPenalty = None,
-    seed: Seed = None,
-    stop: Stop = None,
-    adapter: AdapterFiles = None,
-    image: Images = None,
-    projector: ProjectorFile = None,
-    keep: Keep = None,
-    resume: Resume = None,
-    show_thinking: ShowThinking = False,
-    context: ContextTokens = DEFAULT_CONTEXT,
-    yes: Yes = False,
-    unsealed: Unsealed = False,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option("--image", help="Show a PNG or JPEG image before the prompt; may be repeated.", metavar="FILE"),
+    ] = None,
+    options: AnswerOptions,
     as_json: AsJson = False,
 ) -> None:
     """Answer one prompt on standard output.
@@ -125,47 +186,19 @@ def run(
     """
     from deploy import edge_ask
 
-    _require_beginning(line, resume)
-    options = edge_ask.Asking(
-        system=system,
-        max_tokens=max_tokens,
-        sampling=_sampling(temperature, top_k, top_p, min_p, repeat_penalty, seed),
-        workload=_workload(context),
-        stop=tuple(stop or ()),
-        schema=schema,
-        adapters=_adapters(adapter),
-        images=tuple(file.expanduser() for file in image or ()),
-        projector=None if projector is None else projector.expanduser(),
-        keep=keep,
-        resume=resume,
-        show_thinking=show_thinking,
-        unsealed=unsealed,
-    )
-    raise typer.Exit(edge_ask.run(words or [], options, yes=yes, as_json=as_json))
+    _require_beginning(line, options.resume)
+    asking = options.asking(schema=schema, images=tuple(file.expanduser() for file in image or ()))
+    raise typer.Exit(edge_ask.run(words or [], asking, yes=options.yes, as_json=as_json))
 
 
+@expand_options
 def chat(
     line: typer.Context,
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="The model; else the best installed one.")
+        str | None, typer.Argument(metavar="[MODEL]", help="The model; default: the best installed one.")
     ] = None,
     *,
-    system: System = None,
-    max_tokens: MaxTokens = DEFAULT_MAX_TOKENS,
-    temperature: Temperature = None,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    min_p: MinP = None,
-    repeat_penalty: RepeatPenalty = None,
-    seed: Seed = None,
-    stop: Stop = None,
-    adapter: AdapterFiles = None,
-    keep: Keep = None,
-    resume: Resume = None,
-    show_thinking: ShowThinking = False,
-    context: ContextTokens = DEFAULT_CONTEXT,
-    yes: Yes = False,
-    unsealed: Unsealed = False,
+    options: AnswerOptions,
     as_json: AsJson = False,
 ) -> None:
     """Chat line by line, in plain text.
@@ -173,31 +206,18 @@ def chat(
     Nothing is kept when it ends, unless --keep names what to keep.
     """
     from deploy import edge_chat
-    from deploy.edge_ask import Asking
 
-    _require_beginning(line, resume)
-    options = Asking(
-        system=system,
-        max_tokens=max_tokens,
-        sampling=_sampling(temperature, top_k, top_p, min_p, repeat_penalty, seed),
-        workload=_workload(context),
-        stop=tuple(stop or ()),
-        adapters=_adapters(adapter),
-        keep=keep,
-        resume=resume,
-        show_thinking=show_thinking,
-        unsealed=unsealed,
-    )
-    raise typer.Exit(edge_chat.chat(model, options, yes=yes, as_json=as_json))
+    _require_beginning(line, options.resume)
+    raise typer.Exit(edge_chat.chat(model, options.asking(), yes=options.yes, as_json=as_json))
 
 
 def embed(
     texts: Annotated[
-        list[str] | None, typer.Argument(metavar="[TEXT]...", help="Texts; else each line that is piped in is one.")
+        list[str] | None, typer.Argument(metavar="[TEXT]...", help="The texts; default: each line that is piped in.")
     ] = None,
     *,
     model: Annotated[
-        str | None, typer.Option("--model", help="Use this model; else the best installed one.", metavar="MODEL")
+        str | None, typer.Option("--model", help="Use this model; default: the best installed one.", metavar="MODEL")
     ] = None,
     context: ContextTokens = DEFAULT_EMBED_CONTEXT,
     yes: Yes = False,
@@ -218,7 +238,7 @@ def _require_beginning(line: typer.Context, resume: str | None) -> None:
         source = line.get_parameter_source(name)
         if resume is not None and source is not None and source.name != "DEFAULT":
             raise UsageError(
-                f"--{name} cannot be changed in a session that goes on.", hint=f"Leave --{name} out, or --resume."
+                f"--{name} cannot be changed in a resumed session.", hint=f"Leave out --{name} or --resume."
             )
 
 
@@ -228,35 +248,11 @@ def _workload(context_tokens: int) -> "Workload":
     return Workload(context_tokens=context_tokens, min_decode_tok_s=0.0)
 
 
-def _sampling(  # noqa: PLR0917 - as many as there are ways to steer it
-    temperature: float | None,
-    top_k: int | None,
-    top_p: float | None,
-    min_p: float | None,
-    repeat_penalty: float | None,
-    seed: int | None,
-) -> "Sampling":
-    import secrets
-
-    from deploy.engine.protocol import Sampling
-
-    if not all(math.isfinite(number) for number in (temperature, top_p, min_p, repeat_penalty) if number is not None):
-        raise typer.BadParameter("How tokens are drawn is set with finite numbers.")
-    return Sampling(
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        repeat_penalty=repeat_penalty,
-        seed=secrets.randbelow(SEEDS) if seed is None else seed,
-    )
-
-
-def _adapters(given: list[str] | None) -> "tuple[Adapter, ...]":
+def _adapter(text: str) -> "Adapter":
     from deploy.engine.protocol import Adapter
 
-    split = [_scaled(text) for text in given or ()]
-    return tuple(Adapter(path=str(Path(file).expanduser()), scale=scale) for file, scale in split)
+    file, scale = _scaled(text)
+    return Adapter(path=str(Path(file).expanduser()), scale=scale)
 
 
 def _scaled(text: str) -> tuple[str, float]:
@@ -267,5 +263,5 @@ def _scaled(text: str) -> tuple[str, float]:
     except ValueError:
         return text, 1.0
     if not math.isfinite(scale) or abs(scale) > LARGEST_SCALE:
-        raise typer.BadParameter(f"The scale of an adapter goes from -{LARGEST_SCALE:g} to {LARGEST_SCALE:g}.")
+        raise typer.BadParameter(f"The scale of an adapter must be from -{LARGEST_SCALE:g} to {LARGEST_SCALE:g}.")
     return (file, scale) if colon else (text, 1.0)

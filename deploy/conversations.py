@@ -48,6 +48,21 @@ class Attachment(msgspec.Struct, frozen=True):
     text: str
 
 
+class Picture(msgspec.Struct, frozen=True):
+    """What is kept of an image that was shown with a message. The image itself is in memory and nowhere else."""
+
+    name: str
+    sha256: str
+    size_bytes: int
+    width: int
+    height: int
+
+    @property
+    def words(self) -> str:
+        """Its name and its size in pixels."""
+        return f"{self.name}, {self.width:,} x {self.height:,} pixels"
+
+
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """One message of a conversation, as it was written."""
 
@@ -59,6 +74,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     """Which model wrote it."""
     thinking: str = ""
     attachments: tuple[Attachment, ...] = ()
+    images: tuple[Picture, ...] = ()
     stopped: bool = False
     """Whether the answer was stopped or cut off before its end."""
     seed: int | None = None
@@ -175,7 +191,7 @@ class Conversations:
             self.file.chmod(0o600)
         except OSError as error:
             raise NotWritable(
-                f"{self.file} cannot be made: {error.strerror}.", hint="Conversations cannot be saved."
+                f"{self.file} cannot be created: {error.strerror}.", hint="Give this user write access to its folder."
             ) from error
 
     @contextmanager
@@ -205,7 +221,7 @@ def _prepare(store: sqlite3.Connection, file: Path) -> None:
     (version,) = store.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
         raise NotWritable(
-            f"The conversations in {file} were written by a later Landfast.",
+            f"The conversations in {file} were written by a newer Landfast.",
             hint="Update Landfast here.",
         )
     if version < VERSION:
@@ -246,6 +262,7 @@ def _turn(turn: Turn) -> str:
     if turn.thinking:
         body.insert(1, f"### Thinking\n\n{fenced(turn.thinking)}\n")
     body += [f"### File {attached.name}\n\n{fenced(attached.text)}\n" for attached in turn.attachments]
+    body += [f"(Image {shown.words}, SHA-256 {shown.sha256}. It is not in this file.)\n" for shown in turn.images]
     if turn.stopped:
         body.append("(stopped)\n")
     return "\n".join(body)
@@ -261,5 +278,5 @@ def fenced(text: str) -> str:
 
 def _unknown(number: int) -> NotFound:
     return NotFound(
-        f"There is no saved conversation {number}.", hint="`landfast conversations list` shows those that there are."
+        f"There is no saved conversation {number}.", hint="`landfast conversations list` shows those that are saved."
     )

@@ -60,10 +60,10 @@ def guarded(work: Callable[[], int]) -> int:
 def serve(
     name: str,
     work: Callable[[Context], Result[T]],
-    renderer: Callable[[Any], Callable[[T], None]] | None,
+    show: Callable[[T], None] | None,
     setting: Setting,
 ) -> int:
-    """Call a command and print its result: as prose by a function of `render`, or as JSON where there is none."""
+    """Call a command and print its result: as prose by the function that shows it, or as JSON where there is none."""
     with Reporter() as report:
         try:
             result: Result[Any] = _in_setting(work, report, setting)
@@ -73,7 +73,7 @@ def serve(
             result = failure(name, Interrupted("Stopped; nothing is half done."))
         except BrokenPipeError:  # told here: the argument parser would turn it into a plain failure
             return _without_reader()
-    return emit(result, renderer)
+    return emit(result, show)
 
 
 def _in_setting(work: Callable[[Context], Result[T]], report: Reporter, setting: Setting) -> Result[T]:
@@ -88,24 +88,24 @@ def _in_setting(work: Callable[[Context], Result[T]], report: Reporter, setting:
     return msgspec.structs.replace(result, messages=(simulation_warning(setting.machine), *result.messages))
 
 
-def emit(result: Result[Any], renderer: Callable[[Any], Callable[[Any], None]] | None) -> int:
+def emit(result: Result[Any], show: Callable[[Any], None] | None) -> int:
     """Print a result and give its exit code."""
     try:
-        return _emit(result, renderer)
+        return _emit(result, show)
     except (BrokenPipeError, SystemExit):  # rich ends the process where its reader has gone
         return _without_reader()
 
 
-def _emit(result: Result[Any], renderer: Callable[[Any], Callable[[Any], None]] | None) -> int:
-    if renderer is None:
+def _emit(result: Result[Any], show: Callable[[Any], None] | None) -> int:
+    if show is None:
         print_json(result)
         return result.exit_code
     if result.data is not None:
-        from deploy import render
-
         if any(message.text.startswith(SIMULATED) for message in result.messages):
-            render.banner(f"{SIMULATED} MACHINE")
-        renderer(render)(result.data)
+            from deploy.render import banner
+
+            banner(f"{SIMULATED} MACHINE")
+        show(result.data)
         sys.stdout.flush()
     say_messages(result.messages)
     for problem in result.errors:
@@ -121,7 +121,7 @@ def print_json(result: Result[Any]) -> None:
 def confirm(question: str, *, interactive: bool = True) -> None:
     """Ask before something is done that cannot be undone. Raises UsageError where nobody can be asked."""
     if not interactive or not sys.stdin.isatty():
-        raise UsageError("This needs a yes, and there is no terminal to ask.", hint="Add --yes.")
+        raise UsageError("This must be confirmed, and there is no terminal to ask in.", hint="Add --yes.")
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
@@ -133,7 +133,7 @@ def confirm_choice(world: Context, workload: "Workload") -> str | None:
     if not sys.stdin.isatty():
         return None
     from deploy.commands.select import select
-    from deploy.fit.fit import gigabytes
+    from deploy.quantities import gigabytes
 
     chosen = select(world, workload)
     if chosen.data is None or chosen.data.ranking.chosen is None:
@@ -161,7 +161,11 @@ def _told(error: Exception) -> LandfastError:
     if isinstance(error, RuntimeError) and "home directory" in str(error):  # what Path.expanduser says
         return NotFound("A path begins with the ~ of a user who is not known here.", hint="Give the whole path.")
     if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # what tempfile says
-        return NotWritable("No folder for temporary files can be written.", hint="Set TMPDIR to one that can.")
+        return NotWritable(
+            "No folder for temporary files can be written.", hint="Set TMPDIR to a folder that can be written."
+        )
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return UsageError(f"{error.object!a} is not UTF-8 text.", hint="Give the file or the folder another name.")
     if os.environ.get("LANDFAST_DEBUG"):
         raise error
     return LandfastError(

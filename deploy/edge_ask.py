@@ -19,6 +19,7 @@ from deploy.engine.protocol import (
 )
 from deploy.errors import LandfastError, NotFound, UsageError
 from deploy.fit.fit import Workload
+from deploy.fit.suit import Purpose
 from deploy.results import Result
 from deploy.terminal import Reporter, say
 
@@ -61,18 +62,20 @@ def run(words: list[str], options: Asking, *, yes: bool, as_json: bool) -> int:
 
     def work(world: Context) -> Result[RunData]:
         if options.resume is None:
-            ensure_installed(world, model, options.workload, yes=yes)
+            purpose: Purpose = "vision" if options.images and options.projector is None else options.workload.purpose
+            wanted = msgspec.structs.replace(options.workload, purpose=purpose)
+            ensure_installed(world, model, wanted, yes=yes)
         try:
             return command(world, _request(model, prompt, options), lambda event: wrote(event, world))
         finally:
             wrote.end_line()
 
-    return serve(
-        "run",
-        work,
-        None if as_json else lambda render: lambda data: say(render.run_summary(data)),
-        Setting(unsealed=options.unsealed),
-    )
+    def show(data: RunData) -> None:
+        from deploy.render import run_summary
+
+        say(run_summary(data))
+
+    return serve("run", work, None if as_json else show, Setting(unsealed=options.unsealed))
 
 
 def embed(texts: list[str], model: str | None, workload: Workload, *, yes: bool, as_json: bool) -> int:
@@ -87,7 +90,7 @@ def embed(texts: list[str], model: str | None, workload: Workload, *, yes: bool,
         ensure_installed(world, model, workload, yes=yes)
         return command(world, EmbedRequest(texts=lines, model=model, workload=workload), wrote)
 
-    return serve("embed", work, None if as_json else lambda _: lambda data: say(_embed_summary(data)), Setting())
+    return serve("embed", work, None if as_json else lambda data: say(_embed_summary(data)), Setting())
 
 
 def _request(model: str | None, prompt: str, options: Asking) -> "RunRequest":
@@ -188,7 +191,8 @@ def _dimmed(text: str) -> str:
 
 def _embed_summary(data: Any) -> str:
     how = "" if data.made_for_it else ", the mean of its tokens"
-    return f"{data.model} · {data.count:,} vectors of {data.dimensions:,} numbers{how} · {data.tokens:,} tokens"
+    vectors = "1 vector" if data.count == 1 else f"{data.count:,} vectors"
+    return f"{data.model} · {vectors} of {data.dimensions:,} numbers{how} · {data.tokens:,} tokens"
 
 
 def _model_and_prompt(words: list[str]) -> tuple[str | None, str]:
@@ -245,7 +249,8 @@ def _piped_text() -> str:
 def ensure_installed(world: Context, model: str | None, workload: Workload, *, yes: bool) -> None:
     """Install what is missing when the user says so, or has said so with --yes."""
     from deploy.commands.install import InstallRequest, install
-    from deploy.commands.targets import CatalogueTarget, resolve
+    from deploy.commands.resolve import resolve
+    from deploy.commands.targets import CatalogueTarget
     from deploy.store.stores import closed_to
 
     if model is None:

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from deploy.commands import sessions
-from deploy.commands.context import Context
+from deploy.commands.context import Context, UsedProjector
+from deploy.conversations import Picture
 from deploy.edge import Setting, serve
 from deploy.edge_ask import Asking, Writer, ensure_installed
 from deploy.engine.protocol import ChatMessage, Done, SealReport, Stats
-from deploy.errors import EngineFailed, ExitCode, UsageError
+from deploy.errors import EngineFailed, ExitCode, LandfastError, UsageError
 from deploy.results import Message, Problem, Result, warning
 from deploy.terminal import Reporter, cut_short, say, say_problem
 
 if TYPE_CHECKING:
     from deploy.commands.chat import Conversation, Overflow
+    from deploy.commands.looking import Shown
     from deploy.commands.session import Opened
-    from deploy.engine.client import Session
+    from deploy.engine.base import Session
+    from deploy.engine.state_file import StateFile
 
 QUOTED_CHARACTERS: Final = 40
 
@@ -29,9 +32,14 @@ class ChatData(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     turns: tuple[ChatMessage, ...]
+    """Without the images themselves."""
+    images: tuple[Picture, ...] = ()
+    """What was shown, in order."""
     stats: tuple[Stats, ...]
     """One for each answer."""
     seal: SealReport
+    projector: UsedProjector | None = None
+    """What images were looked at with; None for text alone."""
     resumed: sessions.Resumed | None = None
     kept: sessions.Kept | None = None
 
@@ -44,7 +52,7 @@ def chat(model: str | None, options: Asking, *, yes: bool, as_json: bool) -> int
             ensure_installed(world, model, options.workload, yes=yes)
         return _converse(world, model, options, quiet=as_json)
 
-    return serve("chat", work, None if as_json else lambda _: lambda _data: None, Setting(unsealed=options.unsealed))
+    return serve("chat", work, None if as_json else lambda _: None, Setting(unsealed=options.unsealed))
 
 
 @dataclass(slots=True)
@@ -56,38 +64,89 @@ class _Talk:
     reopen: "Callable[[], Session]"
     quiet: bool
     show_thinking: bool
+    kept: str | None = None
+    """As what the session is to be kept, or was kept."""
+    waiting: "list[Shown]" = field(default_factory=list)
+    """Images that go with the next message."""
+    pictures: list[Picture] = field(default_factory=list)
     stats: list[Stats] = field(default_factory=list)
     notes: list[Message] = field(default_factory=list)
     failures: list[Problem] = field(default_factory=list)
+    exit_code: int = ExitCode.DONE
+    """That of the first failure."""
+
+    def fail(self, error: LandfastError) -> None:
+        """Tell what went wrong, now or at the end."""
+        problem = Problem(error.code, error.message, error.hint)
+        self.exit_code = self.exit_code or int(error.exit_code)
+        self.failures.append(problem)
+        if not self.quiet:
+            say_problem(problem)
 
 
 def _converse(world: Context, model: str | None, options: Asking, *, quiet: bool) -> Result[ChatData]:
     sessions.require_keepable(world, options.keep, options.resume)
+    if options.projector is not None and (options.keep or options.resume):
+        raise _no_images(options.keep or options.resume)
     with sessions.resuming(world, options.resume) as kept:
 
         def opening() -> "Opened":
-            return sessions.open_like(world, kept, model, options.workload, options.adapters)
+            return _open(world, kept, model, options)
 
         opened = opening()
         resumed = sessions.take_over(world, opened, kept)
         before = () if kept is None else kept.header.messages
     if isinstance(world.report, Reporter):
         world.report.clear()
-    talk = _Talk(world, _conversation(opened, options, before), lambda: opening().session, quiet, options.show_thinking)
-    for sentence in (*opened.warnings, *(note.text for note in sessions.notes_of(resumed, None))):
-        say(f"Warning: {sentence}")
-    written: sessions.Kept | None = None
+    talk = _Talk(
+        world=world,
+        conversation=_conversation(opened, options, before),
+        reopen=lambda: opening().session,
+        quiet=quiet,
+        show_thinking=options.show_thinking,
+        kept=options.keep or options.resume,
+    )
     try:
-        if not quiet:
-            say(
-                f"{opened.plan.name}. {opened.why} "
-                "Type a message; /new begins a new conversation, /bye or Ctrl-D ends the chat."
-            )
+        _greet(opened, resumed, quiet=quiet)
         _turns(talk)
         written = _keep(talk, opened, options.keep)
     finally:
         talk.conversation.session.close()
-    return _result(talk, opened.plan.id, (resumed, written))
+    return _result(talk, opened, (resumed, written))
+
+
+def _greet(opened: "Opened", resumed: sessions.Resumed | None, *, quiet: bool) -> None:
+    """Which model answers and why, what there is to know of that, and what can be typed."""
+    for sentence in (*opened.warnings, *(note.text for note in sessions.notes_of(resumed, None))):
+        say(f"Warning: {sentence}")
+    if not quiet:
+        image = " /image FILE shows an image with it," if opened.session.loaded.sees else ""
+        say(
+            f"{opened.plan.name}. {opened.why} "
+            f"Type a message;{image} /new begins a new conversation, /bye or Ctrl+D ends the chat."
+        )
+
+
+def _open(world: Context, kept: "StateFile | None", model: str | None, options: Asking) -> "Opened":
+    """Open the model, with its projector where it has one and the session is not for the disk."""
+    from deploy.commands.looking import open_to_look
+
+    def opening(context: Context) -> "Opened":
+        return sessions.open_like(context, kept, model, options.workload, options.adapters)
+
+    if options.keep or options.resume:
+        return opening(world)
+    return open_to_look(world, model, options.workload, options.projector, opening)
+
+
+def _no_images(kept: str | None) -> UsageError:
+    """Why no image can be shown."""
+    if kept is not None:
+        return UsageError("A session with images cannot be kept.", hint="Leave out --keep and --resume, or the images.")
+    return UsageError(
+        "To read an image, the model needs its projector.",
+        hint="Start the chat with its mmproj file: --projector FILE. Models made for images are published with one.",
+    )
 
 
 def _conversation(opened: "Opened", options: Asking, before: tuple[ChatMessage, ...]) -> "Conversation":
@@ -117,18 +176,20 @@ def _keep(talk: _Talk, opened: "Opened", name: str | None) -> sessions.Kept | No
     now = replace(opened, session=talk.conversation.session)
     written, problem = sessions.try_keep(talk.world, now, name, talk.conversation.said)
     if problem is not None:
-        talk.failures.append(Problem(problem.code, problem.message, problem.hint))
-        if not talk.quiet:
-            say_problem(talk.failures[-1])
+        talk.fail(problem)
     return written
 
 
-def _result(talk: _Talk, model: str, moved: tuple[sessions.Resumed | None, sessions.Kept | None]) -> Result[ChatData]:
+def _result(
+    talk: _Talk, opened: "Opened", moved: tuple[sessions.Resumed | None, sessions.Kept | None]
+) -> Result[ChatData]:
     resumed, kept = moved
     conversation = talk.conversation
     data = ChatData(
-        model=model,
-        turns=conversation.turns,
+        model=opened.plan.id,
+        turns=tuple(msgspec.structs.replace(turn, images=()) for turn in conversation.turns),
+        images=tuple(talk.pictures),
+        projector=opened.sight,
         stats=tuple(talk.stats),
         seal=conversation.session.ready.seal,
         resumed=resumed,
@@ -141,7 +202,7 @@ def _result(talk: _Talk, model: str, moved: tuple[sessions.Resumed | None, sessi
         data=data,
         messages=(*talk.notes, *sessions.notes_of(resumed, kept)) if talk.quiet else sessions.notes_of(None, kept),
         errors=tuple(talk.failures) if talk.quiet else (),  # else all was told when it happened
-        exit_code=EngineFailed.exit_code if talk.failures else ExitCode.DONE,
+        exit_code=talk.exit_code,
     )
 
 
@@ -151,34 +212,79 @@ def _turns(talk: _Talk) -> None:
             return
         if line == "/new":
             talk.conversation.forget()
+            talk.waiting.clear()
             say("A new conversation.")
+        elif line == "/image" or line.startswith("/image "):
+            _show(talk, line.removeprefix("/image").strip())
+        elif line == "/drop":
+            _drop(talk)
         elif line:
             _one_turn(talk, line)
 
 
+def _show(talk: _Talk, name: str) -> None:
+    """Have an image go with the next message, and say what it takes; or say why not."""
+    from deploy.commands.looking import image_tokens, path_in, require_room, shown_from
+
+    session = talk.conversation.session
+    try:
+        if talk.kept or not session.loaded.sees:
+            raise _no_images(talk.kept)
+        if not name:
+            raise UsageError("There is no file to show.", hint="Write its path: `/image FILE`.")
+        image = shown_from(path_in(name))
+        require_room(talk.conversation.images, [one.data for one in talk.waiting], image.data)
+        tokens = image_tokens(session, image.data)
+    except EngineFailed as error:
+        _go_on(talk, error)
+    except LandfastError as error:
+        talk.fail(error)
+    else:
+        talk.waiting.append(image)
+        if not talk.quiet:
+            say(f"{image.words} · {tokens:,} tokens. It goes with the next message; /drop leaves it out.")
+
+
+def _drop(talk: _Talk) -> None:
+    """Leave out the image that was chosen last."""
+    if talk.waiting:
+        say(f"{talk.waiting.pop().picture.name} is left out.")
+    else:
+        say("No image goes with the next message.")
+
+
 def _one_turn(talk: _Talk, line: str) -> None:
     wrote = Writer(quiet=talk.quiet, show_thinking=talk.show_thinking)
+    images = tuple(image.data for image in talk.waiting)
     try:
-        _make_room(talk, line)
-        for event in talk.conversation.say(line):
+        _make_room(talk, line, images)
+        for event in talk.conversation.say(line, images):
             wrote(event, talk.world)
             if isinstance(event, Done):
                 talk.stats.append(event.stats)
                 wrote.end_line()
+                _was_shown(talk)
                 if not talk.quiet:
                     figures = f"{event.stats.answer_tokens} tokens, ✓ {event.stats.decode_tok_s:.0f} tok/s"
                     say(f"({figures}{cut_short(event.reason)})")
     except KeyboardInterrupt:
         wrote.end_line()
-        say("Stopped. Ctrl-D ends the chat.")
+        _was_shown(talk)
+        say("Stopped. Ctrl+D ends the chat.")
     except EngineFailed as error:
         wrote.end_line()
         _go_on(talk, error)
 
 
-def _make_room(talk: _Talk, line: str) -> None:
+def _was_shown(talk: _Talk) -> None:
+    """The images of this message are part of the conversation now."""
+    talk.pictures += [image.picture for image in talk.waiting]
+    talk.waiting.clear()
+
+
+def _make_room(talk: _Talk, line: str, images: tuple[bytes, ...] = ()) -> None:
     """Say what the model will not see any more, before it is asked. Raises EngineFailed where that does not help."""
-    over = talk.conversation.overflow(line)
+    over = talk.conversation.overflow(line, images)
     if over is None:
         return
     if over.leave_out == 0:
@@ -206,14 +312,13 @@ def _left_out(conversation: "Conversation", over: "Overflow") -> str:
 
 def _go_on(talk: _Talk, error: EngineFailed) -> None:
     """Tell what happened; where the engine died, load the model again, with all that was said before."""
-    problem = Problem(error.code, error.message, error.hint)
-    talk.failures.append(problem)
-    if not talk.quiet:
-        say_problem(problem)
+    talk.fail(error)
     if talk.conversation.session.ended:
         talk.conversation.session.close()
         talk.conversation.continue_with(talk.reopen())
         say("The model is loaded again. The last message was not kept.")
+    if talk.waiting and not talk.quiet:
+        say("Its images go with the next message; /drop leaves out the last one.")
 
 
 def _next_line() -> str | None:

@@ -31,21 +31,21 @@ class ExitCode(IntEnum):
 
     DONE = 0, "Done, or nothing had to be done."
     INTERNAL = 1, "An error inside Landfast: please report it."
-    USAGE = 2, "The command line is not understood."
+    USAGE = 2, "The command line cannot be understood."
     NOTHING_FITS = 3, "No model in reach fits this machine and the request."
     POLICY = 4, "The policy in force forbids it."
     UNREACHABLE = 5, "A network or another source of files does not answer."
     INTEGRITY = 6, "Bytes differ from the ones that were promised."
-    RESOURCES = 7, "Not enough disk space or memory now."
+    RESOURCES = 7, "There is not enough disk space or memory now."
     ENGINE = 8, "The engine refused, stopped or died."
-    NOT_FOUND = 9, "No model or file of that name."
+    NOT_FOUND = 9, "There is no model or file of that name."
     WOULD_CHANGE = 10, "With --check: changes would be made."
     INVALID_MODEL = 11, "The file is not a model that the engine may load."
     INCOMPLETE = 12, "The file ends before its contents do."
     NOT_WRITABLE = 13, "A place that must be written cannot be written."
-    NOT_SEALED = 14, "The engine is not shut in as it should be."
+    NOT_SEALED = 14, "The engine is not sealed as it should be."
     INTERRUPTED = 130, "Stopped by the user."
-    PIPE_CLOSED = 141, "The program that read our output went away."
+    PIPE_CLOSED = 141, "The program that read the output ended."
 
     sentence: str
 

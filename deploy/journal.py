@@ -274,7 +274,7 @@ class _Chain:
         except (msgspec.DecodeError, UnicodeDecodeError):
             return f"{where.capitalize()} is not a line of a journal."
         if line.n != self.count or line.previous != self.head:
-            return f"The chain breaks at {where}: something before it was changed, taken away or put in."
+            return f"The chain breaks at {where}: something before it was changed, removed or inserted."
         if line.n == 0 and line.event.kind == "begin":
             self.after = line.event.sha256[0]
         problem = self._check_signature(line, where)
@@ -287,7 +287,7 @@ class _Chain:
             return f"The journal has lines, and its length is not {where}." if self._heads else ""
         known = self._heads[note.count - 1] if 0 < note.count <= self.count else FIRST if note.count == 0 else ""
         if known != note.head:
-            return f"The end does not fit the length that was {where}: lines were changed or taken away."
+            return f"The end does not match the length that was {where}: lines were changed or removed."
         if slack is not None and self.count - note.count > slack:
             return f"The journal has more lines than the length that was {where}."
         return ""
@@ -299,7 +299,7 @@ class _Chain:
         if not due:
             return ""
         if not self._is_signed(line):
-            return f"The signature of the checkpoint in {where} does not fit."
+            return f"The signature of the checkpoint in {where} does not match."
         self.checkpoints += 1
         self.signed = line.n + 1
         return ""
@@ -325,7 +325,8 @@ def _lines_of(file: Path) -> Iterator[bytes]:
         return
     except OSError as error:
         raise NotWritable(
-            f"The journal {file} cannot be read: {error.strerror}.", hint="Look at it as the user whose journal it is."
+            f"The journal {file} cannot be read: {error.strerror}.",
+            hint="Run the command as the user whose journal it is.",
         ) from error
 
 
@@ -344,7 +345,7 @@ def _unnamed(chain: _Chain, ended: dict[Path, _Chain]) -> str:
     while chain.after in by_head:
         _, chain = by_head.pop(chain.after)
     for file, _ in by_head.values():
-        return f"{file.name}: no later journal goes on from its last line."
+        return f"{file.name}: no later journal continues from its last line."
     return ""
 
 
@@ -365,8 +366,8 @@ def _repaired_end(descriptor: int) -> _End:
         line = _line_decoder.decode(last)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityError(
-            "The last line of the journal is not one of a journal, so nothing is added to it.",
-            hint="Run `landfast journal verify`, then move the journal to a safe place; a new one is begun.",
+            "The last line of the journal is damaged, so nothing is added to it.",
+            hint="Run `landfast journal verify`, then move the journal to a safe place; a new one begins.",
         ) from error
     return _End(line.n + 1, _sha256(last), repairs)
 

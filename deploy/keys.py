@@ -76,11 +76,13 @@ def load_public_key(path: Path) -> "Ed25519PublicKey":
     try:
         key = load_pem_public_key(path.read_bytes())
     except OSError as error:
-        raise NotFound(f"{path} cannot be read: {error.strerror}.", hint="Check the path.") from error
+        raise NotFound(
+            f"{path} cannot be read: {error.strerror}.", hint="Check the path and its permissions."
+        ) from error
     except ValueError:
         key = None
     if not isinstance(key, Ed25519PublicKey):
-        raise IntegrityError(f"{path} holds no Ed25519 public key.", hint="Use one that `landfast keys export` wrote.")
+        raise IntegrityError(f"{path} holds no Ed25519 public key.", hint="Give one that `landfast keys export` wrote.")
     return key
 
 
@@ -128,7 +130,10 @@ def verify_dsse(key: "Ed25519PublicKey", envelope: Envelope) -> bytes:
                 key.verify(base64.b64decode(signature.sig, validate=True), signed)
                 return payload
     except (InvalidSignature, ValueError) as error:
-        raise IntegrityError("The signature does not fit: the statement was altered after it was signed.") from error
+        raise IntegrityError(
+            "The signature does not match: the statement was altered after it was signed.",
+            hint="Ask for a copy from where it was signed.",
+        ) from error
     raise IntegrityError(
         "The statement was signed with another key.", hint="Give the signer's public key with --key FILE."
     )

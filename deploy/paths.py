@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from unicodedata import combining, normalize
 
 from deploy.errors import UsageError
 
@@ -69,20 +70,30 @@ def resolve(environment: Mapping[str, str]) -> Paths:
     """Find the locations that hold for this environment. Creates nothing.
 
     Raises UsageError when LANDFAST_HOME is set to a relative path, whose meaning would change with the working
-    directory, and where the whole host's folders cannot be had.
+    directory, to one that is not UTF-8, and where the whole host's folders cannot be had.
     """
     home = environment.get("LANDFAST_HOME")
     if environment.get(SCOPE):
         return _chosen(environment, home)
     if home:
-        root = Path(home).expanduser()
+        root = _text(Path(home).expanduser())
         if not root.is_absolute():
             raise UsageError(
                 f"LANDFAST_HOME is the relative path {home!r}.", hint="Set it to an absolute path, or unset it."
             )
         return Paths(data=root / "data", state=root / "state", config=root / "config")
-    data, state, config = _of_user()
+    data, state, config = map(_text, _of_user())
     return Paths(data=data, state=state, config=config, host=None if os.name == "nt" else system_paths(environment))
+
+
+def _text(path: Path) -> Path:
+    """The same path. Raises UsageError for other bytes than UTF-8, which no JSON and no journal could hold."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        hint = "Set LANDFAST_HOME to a folder with a plain name."
+        raise UsageError(f"The folder {str(path)!a} is not UTF-8 text.", hint=hint) from None
+    return path
 
 
 def _of_user() -> tuple[Path, Path, Path]:
@@ -118,11 +129,18 @@ def _chosen(environment: Mapping[str, str], home: str | None) -> Paths:
     if home:
         raise UsageError(
             "LANDFAST_HOME names one folder for everything, and --system asks for the host's own folders.",
-            hint="Leave one of the two out.",
+            hint="Leave out one of the two.",
         )
     if os.name == "nt":
-        raise UsageError("A store for the whole host is kept on Linux and macOS only.", hint="Leave --system out.")
+        raise UsageError("A store for the whole host is kept on Linux and macOS only.", hint="Leave out --system.")
     return system_paths(environment)
+
+
+def plain_name(text: str) -> str:
+    """A text as the name of a file on any system: small letters of ASCII, digits and ._-; "Ü" becomes "u"."""
+    letters = (letter for letter in normalize("NFKD", text.lower()) if not combining(letter))
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in letters)
+    return kept.strip("._-")
 
 
 def current() -> Paths:

@@ -14,12 +14,13 @@ from deploy.commands.profile import ProfileData
 from deploy.commands.run import RunData
 from deploy.commands.select import SelectData
 from deploy.commands.version import VersionData
-from deploy.fit.fit import Fit, gigabytes
+from deploy.fit.fit import Fit
 from deploy.fit.memory import MemoryPlan
 from deploy.fit.rank import Ranked
 from deploy.journal import Verdict
-from deploy.store.records import Acceptance, Promise
-from deploy.terminal import cut_short, out, write_bytes
+from deploy.quantities import gigabytes
+from deploy.store.records import Acceptance, Promise, StoredProjector
+from deploy.terminal import cut_short, new_table, out, write_bytes
 from profiles.machine import NOT_ASKED, Accelerator, Disk, Fact, Machine, Unknown
 
 if TYPE_CHECKING:
@@ -33,13 +34,15 @@ SEALS: Final = {
     "two-stage": "system calls are shut off, files once the model is in memory",
     "none": "nothing is shut off",
 }
+SLOW_TOK_S: Final = 10
+"""Below this the tenths matter."""
 REFUSALS: Final = {
     "too-large": "too large for the memory",
     "too-slow": "slower than asked",
     "not-for-chat": "not trained to answer",
     "unsuited": "not made for what was asked for",
     "policy": "forbidden by the policy",
-    "fits": "would fit, but cannot be had from here now",
+    "fits": "would fit, but without a source in reach",
 }
 
 
@@ -50,7 +53,7 @@ def banner(text: str) -> None:
 
 def library(data: LibraryData) -> None:
     """The reference machines."""
-    table = _table("Machine", "What it is", "For a model")
+    table = new_table("Machine", "What it is", "For a model")
     for entry in data.machines:
         table.add_row(entry.name, entry.title, entry.memory)
     out().print(table)
@@ -127,7 +130,7 @@ def install(data: InstallData) -> None:
     record = data.installed
     _line(f"✓ {record.name} {record.quant} is installed as {record.id}.")
     _line(f"  {gigabytes(record.size_bytes)} from the {record.source}, licence {record.licence}.")
-    for file in record.files:
+    for file in record.all_files:
         by = "as the catalogue says" if file.pinned == "catalogue" else "pinned on first use"
         _line(f"  SHA-256 {file.sha256} ({by})")
 
@@ -146,7 +149,7 @@ def models(data: ListData) -> None:
     if not data.installed:
         out().print("No model is installed. Next: `landfast install`.")
         return
-    table = _table("Model", "Size", "Licence", "From", "Verified")
+    table = new_table("Model", "Size", "Licence", "From", "Verified")
     for record in data.installed:
         table.add_row(
             record.id,
@@ -165,7 +168,7 @@ def _ran(data: ShowData) -> list[tuple[str, str]]:
     if pace is None:
         return []
     runs = "1 run" if pace.runs == 1 else f"{pace.runs} runs"
-    last = f"{pace.measured_tok_s:.1f} tok/s, forecast were {pace.forecast_tok_s:.1f}"
+    last = f"{pace.measured_tok_s:.1f} tok/s, the forecast was {pace.forecast_tok_s:.1f}"
     return [("Ran at", f"{last}; {pace.ratio:.0%} of the plain forecast over {runs}, which later forecasts use")]
 
 
@@ -187,8 +190,9 @@ def show(data: ShowData) -> None:
         ("Verified", f"{record.verified_at:%Y-%m-%d %H:%M} UTC"),
         *((("Revision", record.revision),) if record.revision else ()),
         *((("Accepted", f"{_accepted(record.accepted)}"),) if record.accepted else ()),
-        *((("Foretold", _foretold(record.promise)),) if record.promise else ()),
+        *((("Forecast", _foretold(record.promise)),) if record.promise else ()),
         *(("SHA-256", file.sha256) for file in record.files),
+        *((("Projector", _eyes(record.projector)),) if record.projector else ()),
         *(("Former", f"{one.serial}, of {one.installed_at:%Y-%m-%d}, {one.hashes[0][:12]}") for one in data.former),
         *_ran(data),
         *(("Path", path) for path in data.paths),
@@ -196,12 +200,16 @@ def show(data: ShowData) -> None:
     _print_pairs(rows)
 
 
+def _eyes(kept: StoredProjector) -> str:
+    return f"{kept.name} by {kept.publisher}, {gigabytes(kept.size_bytes)}, SHA-256 {kept.sha256}"
+
+
 def _accepted(accepted: Acceptance) -> str:
     return f"{accepted.licence}, by {accepted.by}, {accepted.at:%Y-%m-%d %H:%M} UTC"
 
 
 def _foretold(promise: Promise) -> str:
-    speed = "unknown speed" if promise.decode_tok_s is None else f"{promise.decode_tok_s:.0f} tokens a second"
+    speed = "unknown speed" if promise.decode_tok_s is None else f"{promise.decode_tok_s:.0f} tok/s"
     return f"{gigabytes(promise.peak_bytes)} of {gigabytes(promise.room_bytes)} in {promise.pool}, {speed}"
 
 
@@ -231,18 +239,18 @@ def audit(data: AuditData) -> None:
 
 def audit_verify(data: VerifiedData) -> None:
     """A report, as it was signed."""
-    _line(f"✓ {data.report} is as it was signed with the key {data.signed_by}.", style="bold")
+    _line(f"✓ {data.report} is unchanged since it was signed with the key {data.signed_by}.", style="bold")
     _findings(data.findings)
 
 
 def journal_verify(data: Verdict) -> None:
     """Whether the chain holds, and what to note for the next time."""
     _line(f"{'✓' if data.whole else '✗'} {data.lines} lines, {data.checkpoints} signed checkpoints.", style="bold")
-    _line(f"  {data.after_checkpoint} lines stand after the last checkpoint and are not signed yet.")
+    _line(f"  {data.after_checkpoint} lines after the last checkpoint are not signed yet.")
     if data.ended:
-        _line(f"  {data.ended} ended journals with {data.ended_lines} lines were followed too.")
+        _line(f"  {data.ended} ended journals with {data.ended_lines} lines were checked too.")
     if data.whole and data.lines:
-        _line(f"  Note this elsewhere, to find later whether lines were taken away: {data.lines}:{data.head}")
+        _line(f"  Note this elsewhere, to find later whether lines were removed: {data.lines}:{data.head}")
 
 
 def journal_export(data: ExportData) -> None:
@@ -254,14 +262,14 @@ def doctor(data: DoctorData) -> None:
     """A page that can be pasted into a bug report."""
     version(data.version)
     out().print()
-    table = _table("Check", "Outcome", "Found")
+    table = new_table("Check", "Outcome", "Found")
     for check in data.checks:
         found = check.detail + (f"\n→ {check.advice}" if check.advice else "")
         table.add_row(check.name, MARKS[check.outcome], found)
     out().print(table)
     if data.probes:
         out().print()
-        table = _table("Probe", "Outcome", "Took")
+        table = new_table("Probe", "Outcome", "Took")
         for probe in data.probes:
             mark = f"{MARKS['warning']}: {probe.failure}" if probe.failure else MARKS["ok"]
             table.add_row(probe.name, mark, f"{probe.duration_s * 1000:.0f} ms")
@@ -285,7 +293,7 @@ def _findings(found: Findings) -> None:
         _line(f"    ✗ {attempt.name}: {attempt.what}")
     _line(f"  Planted listeners received: {', '.join(found.received) or 'nothing'}.")
     while_loading = [attempt.name for attempt in found.while_loading if attempt.open]
-    _line(f"  While a model is being read there work: {', '.join(while_loading) or 'none'}.")
+    _line(f"  While a model is being read, these work: {', '.join(while_loading) or 'none'}.")
     if found.question is not None:
         _line(f"  {found.question.model} answered sealed, with {found.question.answer_tokens} tokens.")
     _line(f"  {len(found.calls_allowed)} system calls are left to it.")
@@ -307,8 +315,9 @@ def _chosen(choice: Ranked) -> None:
         _line(f"  Restrictions: {found.restrictions}")
     out().print()
     _memory(found.memory)
+    out().print()
     speed = found.speed.decode_tok_s
-    _line(f"\n  speed {_rate(speed)}: {speed.source}")
+    _line(f"  speed {_rate(speed)}: {speed.source}")
     points = "unknown" if found.quality.known is None else f"~ {found.quality.known} points"
     why = found.quality.value.reason if isinstance(found.quality.value, Unknown) else found.quality.source
     _line(f"  quality {points}: {why}")
@@ -334,11 +343,11 @@ def _examples(data: SelectData, verdict: str) -> str:
     if verdict != "fits":
         return ""
     names = [candidate.fit.id for candidate in data.ranking.refused if candidate.fit.verdict == verdict]
-    return f", first of all {', '.join(names[:EXAMPLES])}"
+    return f", such as {', '.join(names[:EXAMPLES])}"
 
 
 def _runners_up(candidates: tuple[Ranked, ...]) -> "Table":
-    table = _table("Model", "Needs", "Speed", "Why not first")
+    table = new_table("Model", "Needs", "Speed", "Why not first")
     for candidate in candidates:
         found: Fit = candidate.fit
         table.add_row(found.id, gigabytes(found.peak_bytes), _rate(found.speed.decode_tok_s), candidate.why)
@@ -353,15 +362,6 @@ def _line(text: str, style: str = "") -> None:
     words = text.lstrip(" ")
     indent = len(text) - len(words)
     out().print(Padding(Text(words, style=style), (0, 0, 0, indent), expand=False))
-
-
-def _table(*columns: str) -> "Table":
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
 
 
 def _print_pairs(rows: list[tuple[str, str]]) -> None:
@@ -394,7 +394,10 @@ def _plain(fact: Fact[str] | Fact[int] | Fact[float]) -> str:
 
 
 def _rate(fact: Fact[float]) -> str:
-    return "unknown" if isinstance(fact.value, Unknown) else f"{fact.provenance.mark} {fact.value:.0f} tok/s"
+    if isinstance(fact.value, Unknown):
+        return "unknown"
+    digits = 1 if fact.value < SLOW_TOK_S else 0
+    return f"{fact.provenance.mark} {fact.value:.{digits}f} tok/s"
 
 
 def _processor(machine: Machine) -> str:

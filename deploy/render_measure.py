@@ -2,23 +2,17 @@
 
 from deploy.commands.calibrate import CalibrateData
 from deploy.fit.calibration import Rates
-from deploy.terminal import out
+from deploy.terminal import new_table, out, put
 
 
 def calibration(data: CalibrateData) -> None:
     """What it means first, then what was measured."""
-    from rich.table import Table
-    from rich.text import Text
-
     found = data.calibration
-    out().print(Text(f"✓ This machine is calibrated: {found.seconds:g} s, {data.probes_run} small models."))
-    out().print(
-        Text(f"  A dense model of 8 B in Q4_K would write about {data.example_decode_tok_s:g} tokens a second.")
-    )
+    put(f"✓ This machine is calibrated: {found.seconds:g} s, {data.probes_run} small models.")
+    put(f"  A dense model of 8 B in Q4_K would write about {data.example_decode_tok_s:g} tok/s.")
     out().print()
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
-    for name in ("Weights", *(f"{rates.threads} threads, GB/s" for rates in found.rates), "reading, G operations/s"):
-        table.add_column(name, overflow="fold", justify="left" if name == "Weights" else "right")
+    figures = (*(f"{rates.threads} threads, GB/s" for rates in found.rates), "reading, G operations/s")
+    table = new_table("Weights", *figures, right=figures)
     most = found.rates[-1]
     for hold, label in (("plain", ""), ("repacked", " repacked"), ("experts", " experts")):
         for kind in getattr(most, hold).bytes_s:
@@ -27,10 +21,8 @@ def calibration(data: CalibrateData) -> None:
     out().print(table)
     if data.probes_run < data.probes_planned:
         left_out = data.probes_planned - data.probes_run
-        out().print(
-            Text(f"\n  {left_out} of {data.probes_planned} did not fit into the time; they are taken in proportion.")
-        )
-    out().print(Text(f"\n  Kept in {data.path}"))
+        put(f"\n  {left_out} of {data.probes_planned} did not fit into the time; they are taken in proportion.")
+    put(f"\n  Kept in {data.path}")
 
 
 def _of(rates: Rates, hold: str, what: str, kind: str) -> float:

@@ -1,6 +1,7 @@
 """Results about bundles, keys and the store as text for people."""
 
 from collections import Counter
+from functools import partial
 from typing import Final
 
 from deploy.commands.adopt import AdoptData
@@ -8,8 +9,10 @@ from deploy.commands.bundle import CreateData, InspectData
 from deploy.commands.keys import ExportData, KeysData, TrustData
 from deploy.commands.upkeep import CollectData
 from deploy.commands.versions import SwitchData
-from deploy.fit.fit import gigabytes
-from deploy.terminal import out
+from deploy.quantities import gigabytes
+from deploy.terminal import put, say
+
+_put = partial(put, soft_wrap=True)  # hashes, paths and lines of files stay whole
 
 KINDS: Final = {
     "interrupted": "of an interrupted install of {}",
@@ -22,79 +25,81 @@ OTHERS: Final = 12
 
 def bundle_created(data: CreateData) -> None:
     """What was made, and what comes next."""
-    _say(f"✓ A bundle of {_models(data.models)}{_wheels(data.wheels)} is in {data.path}.")
-    _say(f"  {gigabytes(data.size_bytes)} in {data.parts} files, signed by {data.key}")
-    _say("Next, on the other host: `landfast keys trust landfast-bundle.pub`, then `landfast install --from BUNDLE`.")
+    _put(f"✓ A bundle of {_models(data.models)}{_wheels(data.wheels)} is in {data.path}.")
+    _put(f"  {gigabytes(data.size_bytes)} in {data.parts} files, signed by {data.key}")
+    _put("Next, on the other host: `landfast keys trust BUNDLE/landfast-bundle.pub`,")
+    _put("then `landfast install --from BUNDLE`.")
 
 
 def bundle_seen(data: InspectData) -> None:
     """Signature, contents, and what is not as it should be."""
     mark, words = ("✓", "trusted here") if data.trusted else ("!", "not trusted here")
-    _say(f"{mark} Signed by {data.made_by}, {words}.")
+    _put(f"{mark} Signed by {data.made_by}, {words}.")
     for model in data.models:
-        _say(f"  {model.id}: {model.name} {model.quant}, {gigabytes(model.size_bytes)}, licence {model.licence}")
+        _put(f"  {model.id}: {model.name} {model.quant}, {gigabytes(model.size_bytes)}, licence {model.licence}")
     if data.target is not None:
-        _say(f"  {data.wheels} wheels for Python {data.target.python} on {data.target.platform}")
+        _put(f"  {data.wheels} wheels for Python {data.target.python} on {data.target.platform}")
     if data.policy:
-        _say("  a policy that holds for what is installed from it")
+        _put("  a policy that holds for what is installed from it")
     counts = Counter(part.verdict for part in data.parts)
     for part in data.parts:
         if part.verdict in {"missing", "altered"}:
-            _say(f"✗ {part.sentence}")
+            _put(f"✗ {part.sentence}")
     there = counts["ok"] + counts["present"]
     looked = "hashed and unchanged" if data.hashed else "there in full length; --verify hashes them"
-    _say(f"{'✓' if there == len(data.parts) else '!'} {there} of {len(data.parts)} parts are {looked}.")
+    _put(f"{'✓' if there == len(data.parts) else '!'} {there} of {len(data.parts)} parts are {looked}.")
 
 
 def keys(data: KeysData) -> None:
     """One line a key."""
     if not data.trusted:
-        _say("No key is trusted here. Next: `landfast keys trust FILE`.")
+        _put("No key is trusted here. Next: `landfast keys trust FILE`.")
     for key in data.trusted:
-        _say(f"{key.fingerprint}  {key.path}")
+        _put(f"{key.fingerprint}  {key.path}")
 
 
 def key_exported(data: ExportData) -> None:
-    """The key alone, so that it can be sent to a file."""
-    _say(data.pem.rstrip("\n"))
+    """The key alone, so that it can be sent to a file; its fingerprint as talk, so that it can be read out."""
+    _put(data.pem.rstrip("\n"))
+    say(f"Fingerprint {data.fingerprint}")
 
 
 def key_trusted(data: TrustData) -> None:
     """What was decided, and how it is undone."""
-    _say(f"✓ Bundles signed by {data.key.fingerprint} are accepted here.")
-    _say(f"  To end that, delete {data.key.path}")
+    _put(f"✓ Bundles signed by {data.key.fingerprint} are accepted here.")
+    _put(f"  To end that, delete {data.key.path}")
 
 
 def collected(data: CollectData) -> None:
     """What is, or was, not needed."""
     if not data.rubbish:
-        _say("Nothing to delete: every file belongs to an installed model.")
+        _put("Nothing to delete: every file belongs to an installed model.")
         return
     for found in data.rubbish:
-        _say(f"  {gigabytes(found.size_bytes)} {KINDS[found.kind].format(found.name)}")
+        _put(f"  {gigabytes(found.size_bytes)} {KINDS[found.kind].format(found.name)}")
     if data.freed_bytes:
-        _say(f"✓ {gigabytes(data.freed_bytes)} freed.")
+        _put(f"✓ {gigabytes(data.freed_bytes)} freed.")
 
 
 def switched(data: SwitchData) -> None:
     """What loads now, and what can be gone back to."""
-    _say(f"✓ {data.installed.id} is version {data.installed.serial} again ({data.installed.hashes[0][:12]}).")
+    _put(f"✓ {data.installed.id} is version {data.installed.serial} again ({data.installed.hashes[0][:12]}).")
     for one in data.former:
-        _say(f"  kept: version {one.serial} ({one.hashes[0][:12]}), installed {one.installed_at:%Y-%m-%d}")
+        _put(f"  kept: version {one.serial} ({one.hashes[0][:12]}), installed {one.installed_at:%Y-%m-%d}")
 
 
 def adopted(data: AdoptData) -> None:
     """What was found of the catalogue, and what else lies here."""
     if not data.found:
-        _say("No model of the catalogue was found on this machine.")
+        _put("No model of the catalogue was found in other programs on this machine.")
     for model in data.found:
         state = "installed" if model.installed else "adopted" if model.id in data.adopted else "found"
         where = f"{model.files[0].program}: {model.files[0].path}"
-        _say(f"{'✓' if state != 'found' else '•'} {model.id}, {gigabytes(model.size_bytes)}, {state}; {where}")
+        _put(f"{'✓' if state != 'found' else '•'} {model.id}, {gigabytes(model.size_bytes)}, {state}; {where}")
     for other in data.others[:OTHERS]:
-        _say(f"  {other.file.program}: {other.file.label}, {gigabytes(other.file.size_bytes)}: {other.reason}.")
+        _put(f"  {other.file.program}: {other.file.label}, {gigabytes(other.file.size_bytes)}: {other.reason}.")
     if data.others:
-        _say("  A file that is not of the catalogue can be installed by its path: `landfast install FILE`.")
+        _put("  A file that is not in the catalogue can be installed by its path: `landfast install FILE`.")
 
 
 def _models(ids: tuple[str, ...]) -> str:
@@ -103,7 +108,3 @@ def _models(ids: tuple[str, ...]) -> str:
 
 def _wheels(count: int) -> str:
     return f" and {count} wheels" if count else ""
-
-
-def _say(text: str) -> None:
-    out().print(text, soft_wrap=True)

@@ -3,11 +3,13 @@
 import codecs
 import io
 import os
+import re
 import sys
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TextIO, cast
 
+from deploy.engine.plain import plain
 from deploy.results import Message, Problem
 from deploy.sources.base import Progress
 
@@ -15,7 +17,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
+    from rich.table import Table
 
+PLAIN_COLUMNS: Final = 100
+_FILLING: Final = re.compile(r" +(?=\n)")
 PLAIN_STEP_S: Final = 5.0
 """Without a terminal a long step says so, so often."""
 PLAINER: Final = {"✓": "+", "✗": "x", "→": ">", "·": "-", "…": "...", "│": "|", "─": "-", "≥": ">"}
@@ -83,7 +88,41 @@ def out() -> "Console":
     """Standard output, as wide as the terminal; 100 columns where there is none."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 100)
+    if sys.stdout.isatty():
+        return Console(highlight=False, markup=False, emoji=False)
+    return Console(highlight=False, markup=False, emoji=False, width=PLAIN_COLUMNS, file=cast("TextIO", _Trimmed()))
+
+
+def put(text: str, *, soft_wrap: bool = False) -> None:
+    """A line of a result, without what would steer the terminal: names in it come out of other people's files."""
+    out().print(plain(text), soft_wrap=soft_wrap)
+
+
+def new_table(*columns: str, right: tuple[str, ...] = ()) -> "Table":
+    """A table in the one style that all results have; those columns are set to the right."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", show_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", justify="right" if column in right else "left")
+    return table
+
+
+class _Trimmed:
+    """Standard output without the spaces that fill a line up: in a file they are only in the way."""
+
+    def __init__(self) -> None:
+        """Be asked for a character set like the stream itself."""
+        self.encoding = sys.stdout.encoding
+
+    def write(self, text: str) -> int:
+        """Pass it on."""
+        sys.stdout.write(_FILLING.sub("", text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass it on."""
+        sys.stdout.flush()
 
 
 class Reporter:

@@ -221,11 +221,6 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Of a simulated machine: where its facts come from."""
 
 
-def machine_to_json(machine: Machine) -> bytes:
-    """Serialise a machine, indented and with a final newline."""
-    return msgspec.json.format(msgspec.json.encode(machine), indent=2) + b"\n"
-
-
 def machine_from_json(raw: bytes) -> Machine:
     """Read a machine back. Raises msgspec.ValidationError or msgspec.DecodeError on anything else."""
     return msgspec.json.decode(raw, type=Machine)

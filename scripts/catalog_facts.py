@@ -155,6 +155,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[ModelRow, ...]
     files: dict[str, tuple[FileRow, ...]]
     """By the model's hub repository; files that may be taken only."""
+    projectors: dict[str, tuple[FileRow, ...]]
+    """By the model's hub repository; of the same publishers."""
     known: dict[str, frozenset[str]]
     """By the model's hub repository: why its other files are not taken."""
     curves: dict[str, CurveRow]
@@ -175,12 +177,15 @@ def _lines(path: Path) -> Iterator[bytes]:
 def read_facts(folder: Path) -> Facts:
     """Read the tables. Raises msgspec.ValidationError where a column has changed its type."""
     files: defaultdict[str, list[FileRow]] = defaultdict(list)
+    projectors: defaultdict[str, list[FileRow]] = defaultdict(list)
     known: defaultdict[str, set[str]] = defaultdict(set)
     for line in _lines(folder / "gguf_files.jsonl"):
         row = msgspec.json.decode(line, type=FileRow)
+        trusted = row.trust in TRUST or row.repo in ALSO_TAKEN
+        if row.role == "mmproj" and trusted and row.variant is None:
+            projectors[row.model_id].append(row)
         if row.role != "model":
             continue
-        trusted = row.trust in TRUST or row.repo in ALSO_TAKEN
         if trusted and row.variant is None:
             files[row.model_id].append(row)
         else:
@@ -192,6 +197,7 @@ def read_facts(folder: Path) -> Facts:
     return Facts(
         models=tuple(msgspec.json.decode(line, type=ModelRow) for line in _lines(folder / "models.jsonl")),
         files={model: tuple(rows) for model, rows in files.items()},
+        projectors={model: tuple(rows) for model, rows in projectors.items()},
         known={model: frozenset(why) for model, why in known.items()},
         curves={curve.id: curve for curve in curves},
         bounds={bounds.id: bounds for bounds in map(msgspec.json.Decoder(Bounds).decode, _lines(BOUNDS))},

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import llama_cpp
 import llama_cpp.llama_cpp as native
 
+from deploy.engine.load_plan import LoadPlan
 from deploy.engine.native import Log, context_params
-from deploy.engine.protocol import LoadPlan
 
 Metadata = dict[str, Any]
 """GGUF keys and values. "~types" gives tensor types, "~u64" arrays of 64-bit numbers."""

@@ -68,7 +68,7 @@ function Invoke-Pip([string]$Python, [string]$Log, [string[]]$Words) {
     $Last = Get-Content $Log -Tail 60 | Out-String
     Get-Content $Log -Tail 15 | ForEach-Object { [Console]::Error.WriteLine($_) }
     if ($Last -match "DO NOT MATCH THE HASHES") { Stop-With 6 "A package is not the one that the lock names; it was not installed." }
-    if ($Last -match "No space left") { Stop-With 7 "The disk is full. Free about 2.5 GB, then run this again." }
+    if ($Last -match "No space left") { Stop-With 7 "The disk is full. Free about 2.5 GB, then run this script again." }
     if ($Last -match "Max retries|Could not fetch|from versions: none") { Stop-With 5 "The package index does not answer. Check -IndexUrl, -Proxy and -Cert." }
     if ($Last -match "llama-cpp-python") { Stop-With 8 "The engine could not be built. It needs the C++ build tools of Visual Studio. All of it: $Log" }
     Stop-With 1 "pip could not install. All of it: $Log"
@@ -113,11 +113,11 @@ function Uninstall-Landfast {
     $Own = (Test-Path $Command) -and ((Get-Content $Command -Raw) -match [regex]::Escape("Programs\Landfast\versions\"))
     $Places = @($Prefix) + $(if ($Own) { @($Command) } else { @() }) + $(if ($KeepModels) { @() } else { @($Data) }) | Where-Object { Test-Path $_ }
     if (-not $Places) { [Console]::Error.WriteLine("Landfast is not installed for this user; nothing was changed."); return }
-    $Lines = @("Landfast was taken away for $env:USERNAME on $((Get-Date).ToUniversalTime().ToString('s'))Z.", "Removed, with sizes in bytes:")
+    $Lines = @("Landfast was removed for $env:USERNAME on $((Get-Date).ToUniversalTime().ToString('s'))Z.", "Removed, with sizes in bytes:")
     $Lines += Get-ChildItem $Places -Recurse -File -Force | ForEach-Object { "$($_.Length)`t$($_.FullName)" }
     Set-Content -Path $Receipt -Value $Lines -Encoding utf8
     $Places | ForEach-Object { Remove-Item $_ -Recurse -Force }
-    [Console]::Error.WriteLine("Landfast is gone. The receipt is $Receipt.")
+    [Console]::Error.WriteLine("Landfast is removed. The receipt is $Receipt.")
 }
 
 if ($Uninstall) { Uninstall-Landfast } else { Install-Landfast }

@@ -11,10 +11,10 @@
 #   --engine-wheel FILE      an engine that your site has built, with --engine-sha256 HASH
 #   --model MODEL            also install this model; "best" for the best one that fits
 #   --rollback               go back to the version before this one; the same again goes forward
-#   --uninstall              take everything away again, and write a receipt
+#   --uninstall              remove everything again, and write a receipt
 #   --keep-models            with --uninstall: leave models, keys and settings
 #   --receipt FILE           with --uninstall: write the receipt there
-#   --dry-run                say what would be done, and do nothing
+#   --dry-run                say what would be done, and change nothing
 #
 # Asks nothing. A second run changes nothing; a newer version is put in place when it works, not before.
 # Needs Linux or macOS and Python 3.11 or newer; without a bundle or an engine wheel also a C++ compiler.
@@ -53,7 +53,7 @@ main() {
   find_python
   SCRATCH=$(mktemp -d)
   trap 'rm -rf "$SCRATCH"' EXIT
-  trap 'stop $EXIT_INTERRUPTED "Stopped. What was in use before is still in use; run it again to go on."' INT TERM HUP
+  trap 'stop $EXIT_INTERRUPTED "Stopped. What was in use before is still in use; run this script again to continue."' INT TERM HUP
   if [ -n "$FROM" ]; then open_bundle; else prepare_checkout; fi
   NEW=$PREFIX/versions/$(version_name)
   if ! is_current; then
@@ -80,11 +80,11 @@ read_options() {
       --keep-models) KEEP_MODELS=yes ;;
       --dry-run) DRY_RUN=yes ;;
       --from | --key | --index-url | --proxy | --cert | --engine | --engine-wheel | --engine-sha256 | --model | --receipt)
-        [ $# -ge 2 ] || stop $EXIT_USAGE "$1 needs a value. Run it with --help."
+        [ $# -ge 2 ] || stop $EXIT_USAGE "$1 needs a value. See --help."
         take_value "$1" "$2"
         shift
         ;;
-      *) stop $EXIT_USAGE "There is no option $1. Run it with --help." ;;
+      *) stop $EXIT_USAGE "There is no option $1. See --help." ;;
     esac
     shift
   done
@@ -112,17 +112,17 @@ check_options() {
     *) stop $EXIT_USAGE "--engine $ENGINE is none of auto, cpu, cuda, rocm, metal and vulkan." ;;
   esac
   if [ -n "$FROM" ]; then
-    [ -n "$KEY" ] || stop $EXIT_USAGE "A bundle is taken only from a maker you know: name their public key with --key FILE."
+    [ -n "$KEY" ] || stop $EXIT_USAGE "A bundle is taken only from a maker you know: give their public key with --key FILE."
     [ -f "$KEY" ] || stop $EXIT_NOT_FOUND "There is no key file $KEY."
     [ -f "$FROM/landfast-bundle.json" ] || stop $EXIT_NOT_FOUND "There is no bundle in $FROM."
   fi
   if [ -n "$ENGINE_WHEEL" ]; then
     [ -f "$ENGINE_WHEEL" ] || stop $EXIT_NOT_FOUND "There is no file $ENGINE_WHEEL."
-    [ -n "$ENGINE_SHA256" ] || stop $EXIT_USAGE "Name what the engine's wheel must be with --engine-sha256 HASH."
+    [ -n "$ENGINE_SHA256" ] || stop $EXIT_USAGE "Give the SHA-256 that the engine's wheel must have with --engine-sha256 HASH."
   fi
   case $(uname -s) in
     Linux | Darwin) ;;
-    *) stop $EXIT_USAGE "This script is for Linux and macOS; on Windows take scripts/install.ps1." ;;
+    *) stop $EXIT_USAGE "This script is for Linux and macOS; on Windows use scripts/install.ps1." ;;
   esac
 }
 
@@ -189,7 +189,7 @@ def crypto():
             return ctypes.CDLL(name)
         except OSError:
             continue
-    stop(127, "OpenSSL's library libcrypto is needed to check the bundle's signature. Install openssl, then run this again.")
+    stop(127, "OpenSSL's library libcrypto is needed to check the bundle's signature. Install openssl, then run this script again.")
 
 def fits(public, signature, text):
     lib, ED25519 = crypto(), 1087  # NID_ED25519 of openssl/obj_mac.h
@@ -211,22 +211,22 @@ def check_signature(root, key_file, manifest):
     try:
         public = base64.b64decode("".join(line for line in pem if not line.startswith("-----")))[-32:]
     except ValueError:
-        stop(2, "The file of --key holds no public key. Take the one that `landfast keys export` wrote.")
+        stop(2, "The file of --key holds no public key. Give the one that `landfast keys export` wrote.")
     envelope = json.loads(open(os.path.join(root, "landfast-bundle.sig"), "rb").read())
     payload = base64.b64decode(envelope["payload"])
     signature = base64.b64decode(envelope["signatures"][0]["sig"])
     if envelope["signatures"][0]["keyid"] != hashlib.sha256(public).hexdigest():
-        stop(4, "The bundle is signed by another key than that of --key; nothing of it was used.")
+        stop(4, "The bundle is signed by a key other than that of --key. Nothing of it was used.")
     text = signed(envelope["payloadType"].encode(), payload)
     if not fits(public, signature, text) or payload != hashlib.sha256(manifest).hexdigest().encode():
-        stop(6, "The bundle was altered: its signature does not fit. Nothing of it was used.")
+        stop(6, "The bundle was altered: its signature does not match. Nothing of it was used.")
 
 def check_target(target):
     if target is None:
         stop(9, "This bundle holds models only. Have one made with `landfast bundle create OUT --wheels`.")
     here = "cp%d%d" % sys.version_info[:2], sysconfig.get_platform().replace("-", "_").replace(".", "_")
     if here != (target["python"], target["platform"]):
-        stop(2, "The bundle's wheels are for %s on %s; this host has %s on %s. Name another Python in LANDFAST_PYTHON, "
+        stop(2, "The bundle's wheels are for %s on %s; this host has %s on %s. Set LANDFAST_PYTHON to another Python, "
              "or have a bundle made for it." % (target["python"], target["platform"], *here))
 
 def copy(root, entry, out):
@@ -261,7 +261,7 @@ prepare_checkout() {
   [ -f "$CHECKOUT/requirements.lock" ] || stop $EXIT_NOT_FOUND \
     "Run this script from a checkout of Landfast, or with --from BUNDLE: it brings no Landfast of its own."
   "$PYTHON" -I -c 'import ensurepip, venv' 2>/dev/null || stop $EXIT_MISSING "Python's venv module is missing." \
-    "Install it (Debian, Ubuntu: apt-get install python3-venv), then run this again."
+    "Install it (Debian, Ubuntu: apt-get install python3-venv), then run this script again."
   if [ -z "$ENGINE_WHEEL" ]; then
     choose_engine
     has_compiler || stop $EXIT_MISSING "A C++ compiler is needed to build the engine." \
@@ -343,23 +343,32 @@ is_own_command() { [ "$(readlink "$BIN/landfast" 2>/dev/null)" = "$PREFIX/curren
 
 require_own_command() {
   if { [ -e "$BIN/landfast" ] || [ -L "$BIN/landfast" ]; } && ! is_own_command; then
-    stop $EXIT_REFUSED "$BIN/landfast is there and not from this script. Take it away, then run this again."
+    stop $EXIT_REFUSED "$BIN/landfast exists and is not from this script. Remove it, then run this script again."
   fi
 }
 
-# Two runs at once would fill the same folder. flock is not on macOS: there nobody waits.
+# Two runs at once would fill the same folder, or one take away what the other puts there: then its folder is another
+# one after the wait. flock is not on macOS: there nobody waits.
 one_at_a_time() {
-  mkdir -p "$PREFIX" || stop $EXIT_NOT_WRITABLE "$PREFIX cannot be created. Make sure that you may write there."
-  has flock || return 0
-  exec 9<"$PREFIX"
-  flock -n 9 && return
-  say "Another run of this script is at work here; waiting for it."
-  flock 9
+  while :; do
+    mkdir -p "$PREFIX" || stop $EXIT_NOT_WRITABLE "$PREFIX cannot be created. Give this user write access to it."
+    has flock || return 0
+    exec 9<"$PREFIX"
+    if ! flock -n 9; then
+      say "Another run of this script is at work; waiting for it."
+      flock 9
+    fi
+    if [ "$PREFIX" -ef /dev/fd/9 ]; then return; fi
+  done
 }
 
 put_in_place() {
   require_disk_space
   one_at_a_time
+  if is_current; then
+    CHANGED=
+    return
+  fi
   if ! is_complete; then fill; fi
   try_out
   : >"$NEW/.complete"
@@ -375,12 +384,12 @@ require_disk_space() {
   while [ ! -d "$place" ]; do place=$(dirname "$place"); done
   free_kib=$(df -Pk "$place" 2>/dev/null | sed -nE 's/.* ([0-9]+) +[0-9]+%.*/\1/p')
   [ -z "$free_kib" ] || [ "$((free_kib / 1024))" -ge "$NEEDED_MIB" ] || stop $EXIT_RESOURCES \
-    "About 2.5 GB of free disk space are needed, and $place has $((free_kib / 1024)) MiB. Free some, then run this again."
+    "About 2.5 GB of free disk space are needed, and $place has $((free_kib * 1024 / 1000000)) MB. Free some, then run this script again."
 }
 
 fill() {
   rm -rf "$NEW"
-  mkdir -p "$NEW" || stop $EXIT_NOT_WRITABLE "$NEW cannot be created. Make sure that you may write there."
+  mkdir -p "$NEW" || stop $EXIT_NOT_WRITABLE "$NEW cannot be created. Give this user write access to it."
   LOG=$NEW/install.log
   : >"$LOG"
   if [ -n "$FROM" ]; then fill_from_bundle; else fill_from_index; fi
@@ -432,7 +441,7 @@ explain() {
   tail -n 15 "$LOG" >&2
   case $words in
     *"DO NOT MATCH THE HASHES"*) stop $EXIT_INTEGRITY "A package is not the one that the lock names; it was not installed." ;;
-    *"No space left on device"*) stop $EXIT_RESOURCES "The disk is full. Free about 2.5 GB, then run this again." ;;
+    *"No space left on device"*) stop $EXIT_RESOURCES "The disk is full. Free about 2.5 GB, then run this script again." ;;
   esac
   [ -z "$FROM" ] || stop $EXIT_INTERNAL "pip could not install from the bundle. The last lines are above; all of it: $LOG"
   case $words in
@@ -534,6 +543,7 @@ bring_model() {
 
 rollback() {
   local now before
+  if [ -d "$PREFIX" ] && [ -w "$PREFIX" ]; then one_at_a_time; fi
   now=$(readlink "$PREFIX/current" 2>/dev/null || true)
   before=$(readlink "$PREFIX/previous" 2>/dev/null || true)
   if [ -z "$now" ] || [ -z "$before" ] || [ ! -f "$PREFIX/$before/.complete" ]; then
@@ -551,6 +561,7 @@ rollback() {
 
 uninstall() {
   local places=("$PREFIX") place found=()
+  if [ -d "$PREFIX" ] && [ -w "$PREFIX" ]; then one_at_a_time; fi
   if is_own_command; then places+=("$BIN/landfast"); fi
   if [ "$SCOPE" = system ]; then
     for place in "${UNITS[@]}"; do places+=("/etc/systemd/system/$place"); done
@@ -572,17 +583,17 @@ uninstall() {
     return
   fi
   if [ -n "$DRY_RUN" ]; then
-    say "Would take away: ${found[*]}"
+    say "Would remove: ${found[*]}"
     return
   fi
   write_receipt "${found[@]}"
   if [ "$SCOPE" = system ]; then stop_units; fi
   if [ -f "$PREFIX/made-group" ] && [ -z "$KEEP_MODELS" ] && ! groupdel $GROUP; then
-    say "The group $GROUP stays: an account has it as its own."
+    say "The group $GROUP stays: it is the own group of an account."
   fi
   rm -rf "${found[@]}"
   if [ "$SCOPE" = system ] && [ -d /run/systemd/system ]; then systemctl daemon-reload || true; fi
-  say "Landfast is gone. The receipt is $RECEIPT."
+  say "Landfast is removed. The receipt is $RECEIPT."
 }
 
 # What [drift] of a site file put there has nothing to start any more.
@@ -598,12 +609,12 @@ write_receipt() {
     if [ "$SCOPE" = system ]; then RECEIPT=/var/log/landfast-uninstalled.txt; else RECEIPT=$HOME/landfast-uninstalled.txt; fi
   fi
   {
-    echo "Landfast was taken away from this host on $(date -u +%Y-%m-%dT%H:%M:%SZ) by $(id -un)."
+    echo "Landfast was removed from this host on $(date -u +%Y-%m-%dT%H:%M:%SZ) by $(id -un)."
     echo "Version: $(basename "$(readlink "$PREFIX/current" 2>/dev/null || echo unknown)")"
     echo "Kept: $(if [ -n "$KEEP_MODELS" ]; then echo "models, keys and settings"; else echo nothing; fi)"
     echo "Removed, with sizes in bytes:"
     find "$@" -type d -o -exec ls -ln {} + | awk '{ size = $5; $1 = $2 = $3 = $4 = $5 = $6 = $7 = $8 = ""; sub(/^ +/, ""); print size "\t" $0 }'
-  } >"$RECEIPT" || stop $EXIT_NOT_WRITABLE "The receipt $RECEIPT cannot be written; nothing was taken away. Name another with --receipt."
+  } >"$RECEIPT" || stop $EXIT_NOT_WRITABLE "The receipt $RECEIPT cannot be written; nothing was removed. Choose another place with --receipt."
 }
 
 main "$@"

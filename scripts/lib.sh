@@ -87,9 +87,9 @@ find_python() {
     fi
   done
   [ -n "$PYTHON" ] || stop $EXIT_MISSING "Python 3.11 or newer is needed, and $(found_python)." \
-    "Install it (Debian, Ubuntu: apt-get install python3 python3-venv; macOS: brew install python), then run this again."
+    "Install it (Debian, Ubuntu: apt-get install python3 python3-venv; macOS: brew install python), then run this script again."
   "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || stop $EXIT_MISSING "Python's venv module is missing." \
-    "Install it (Debian, Ubuntu: apt-get install python3-venv), then run this again."
+    "Install it (Debian, Ubuntu: apt-get install python3-venv), then run this script again."
 }
 
 found_python() {
@@ -101,14 +101,14 @@ require_disk_space() {
   local free_kib
   free_kib=$(df -Pk "$ROOT" 2>/dev/null | sed -nE 's/.* ([0-9]+) +[0-9]+%.*/\1/p')
   [ -z "$free_kib" ] || [ "$((free_kib / 1024))" -ge "$NEEDED_MIB" ] || stop $EXIT_RESOURCES \
-    "About 2 GB of free disk space are needed, and $ROOT has $((free_kib / 1024)) MiB. Free some, then run this again."
+    "About 2 GB of free disk space are needed, and $ROOT has $((free_kib * 1024 / 1000000)) MB. Free some, then run this script again."
 }
 
 # What a stopped `python -m venv` leaves has no working pip: it is laid anew.
 make_venv() {
   if ! is_new_enough "$VENV/bin/python" || ! "$VENV/bin/python" -m pip --version >/dev/null 2>&1; then
     "$PYTHON" -m venv --clear "$VENV" >&2 || stop $EXIT_NOT_WRITABLE "$VENV cannot be created." \
-      "Make sure that this folder can be written, then run this again."
+      "Make sure that this folder can be written, then run this script again."
   fi
   rm -rf "$VENV/tmp"
   mkdir -p "$VENV/tmp"
@@ -122,7 +122,7 @@ require_compiler() {
 stop_without_compiler() {
   stop $EXIT_MISSING "A C++ compiler is needed to build the engine." \
     "Install one (Debian, Ubuntu: apt-get install g++; Fedora: dnf install gcc-c++; macOS: xcode-select --install)," \
-    "then run this again."
+    "then run this script again."
 }
 
 # On macOS the compilers' names always exist; without the command-line tools they only open a dialog.
@@ -189,7 +189,7 @@ interrupted() {
   trap '' INT TERM HUP
   if [ -n "$CHILD" ]; then stop_child; fi 2>/dev/null
   if [ -t 2 ]; then printf '\r\033[K' >&2; fi
-  stop $EXIT_INTERRUPTED "Stopped. Run it again to go on."
+  stop $EXIT_INTERRUPTED "Stopped. Run this script again to continue."
 }
 
 stop_child() {
@@ -209,10 +209,10 @@ explain_failure() {
   case $words in
     *"DO NOT MATCH THE HASHES"*) stop $EXIT_INTEGRITY "A package is not the one that the lock names; it was not installed." \
       "Details: $LOG" ;;
-    *"No space left on device"*) stop $EXIT_RESOURCES "The disk is full. Free about 2 GB, then run this again." ;;
+    *"No space left on device"*) stop $EXIT_RESOURCES "The disk is full. Free about 2 GB, then run this script again." ;;
     *"connection broken by"* | *"Could not fetch URL"* | *"Max retries exceeded"* | *"from versions: none"*)
       stop $EXIT_UNREACHABLE "The package index does not answer. Check the network, or pip's settings (pip config list)," \
-        "then run this again. Details: $LOG" ;;
+        "then run this script again. Details: $LOG" ;;
   esac
   case $words in *llama-cpp-python*) has_compiler || stop_without_compiler ;; esac
   printf '%s\n' "$words" | tail -n 20 >&2

@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from deploy.catalog.model import Cache, StateCurve
-from deploy.engine.protocol import LoadPlan
+from deploy.engine.load_plan import LoadPlan
 from deploy.fit.memory import CELL_STEP, state_bytes
 
 OUT: Final = Path(__file__).resolve().parent / "data" / "memory_bounds.jsonl"

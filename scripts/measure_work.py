@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from deploy.catalog.model import Work
-from deploy.engine.protocol import LoadPlan
+from deploy.engine.load_plan import LoadPlan
 from scripts.measure_memory import CurveRow
 
 OUT: Final = Path(__file__).resolve().parent / "data" / "work.jsonl"

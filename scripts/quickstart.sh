@@ -17,6 +17,7 @@ settle_in() {
   landfast profile >&2
   landfast select >&2
   landfast install --yes >&2
+  say "From now on: $VENV/bin/landfast, or put $VENV/bin on the path."
   : >"$VENV/quickstart.done"
 }
 

@@ -57,7 +57,7 @@ def _runtime() -> Path:
         ctypes.CDLL(RUNTIME)
     except OSError as error:
         raise NotFound(
-            f"The engine needs {RUNTIME}, and this machine has none.", hint="Install libgomp1 (Fedora: libgomp)."
+            f"The engine needs {RUNTIME}, which this machine lacks.", hint="Install libgomp1 (Fedora: libgomp)."
         ) from error
     loaded = Path("/proc/self/maps").read_text().split()
     return next(Path(word) for word in loaded if "/libgomp.so" in word)

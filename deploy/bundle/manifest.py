@@ -59,10 +59,24 @@ class BundledFile(msgspec.Struct, frozen=True, kw_only=True):
     """Of the entry that holds it."""
 
 
+class BundledProjector(BundledFile, frozen=True, kw_only=True):
+    """What lets a model look at images."""
+
+    publisher: str
+    """Who made the file."""
+
+
 class BundledModel(Description, frozen=True, kw_only=True):
     """One model that the bundle brings."""
 
     files: Annotated[tuple[BundledFile, ...], msgspec.Meta(min_length=1)]
+    projector: BundledProjector | None = None
+    """None for a model that comes without eyes."""
+
+    @property
+    def all_files(self) -> tuple[BundledFile, ...]:
+        """The model's files, and its projector behind them."""
+        return self.files if self.projector is None else (*self.files, self.projector)
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,13 +138,13 @@ def decode(raw: bytes) -> Manifest:
 def _contradiction(manifest: Manifest) -> str | None:
     paths = [part.path.lower() for part in manifest.parts]  # sticks do not tell upper from lower case
     if len(set(paths)) < len(paths):
-        return "two of its parts have one path"
+        return "two of its parts have the same path"
     for entry in manifest.entries:
         if sum(part.size_bytes for part in entry.parts) != entry.size_bytes:
             return f"the parts of {entry.path} do not add up to it"
     held = {entry.sha256 for entry in manifest.entries}
-    lacking = [file.name for model in manifest.models for file in model.files if file.sha256 not in held]
-    return f"it names {lacking[0]} and does not hold it" if lacking else None
+    lacking = [file.name for model in manifest.models for file in model.all_files if file.sha256 not in held]
+    return f"it names {lacking[0]} which it does not hold" if lacking else None
 
 
 def _unusable(reason: str) -> IntegrityError:

@@ -142,7 +142,10 @@ def open_part(bundle: Bundle, part: Part) -> BinaryIO | None:
     steps = [path, *(folder for folder in path.parents if folder.is_relative_to(bundle.root) and folder != bundle.root)]
     try:
         if any(step.is_symlink() for step in steps):
-            raise IntegrityError(f"{part.path} in the bundle is a link.", hint="A bundle holds plain files only.")
+            raise IntegrityError(
+                f"{part.path} in the bundle is a link.",
+                hint="Put the file itself in its place: a bundle holds plain files only.",
+            )
         file = path.open("rb", buffering=0)
     except FileNotFoundError:
         return None
@@ -251,7 +254,7 @@ def _look(bundle: Bundle, part: Part) -> PartVerdict:
     if origin is None:
         return PartVerdict(path=part.path, verdict="missing", sentence=f"{part.path} is not on this medium.")
     origin.close()
-    return PartVerdict(path=part.path, verdict="present", sentence=f"{part.path} is there.")
+    return PartVerdict(path=part.path, verdict="present", sentence=f"{part.path} is present.")
 
 
 def _hashed(bundle: Bundle, part: Part, tell: Report) -> PartVerdict:
@@ -281,7 +284,7 @@ def _small_file(path: Path) -> bytes:
     except OSError as error:
         raise _unreadable(path, error) from error
     if len(raw) > MANIFEST_LIMIT_BYTES:
-        raise IntegrityError(f"{path} is too large for what it should be.", hint="Have a new bundle made.")
+        raise IntegrityError(f"{path} is too large.", hint="Have a new bundle made.")
     return raw
 
 
@@ -308,7 +311,7 @@ def _not_here(bundle: Bundle, missing: Sequence[Part]) -> NotFound:
     more = len(missing) - NAMED_PARTS
     return NotFound(
         f"{bundle.root} does not hold {names}{f' and {more} more parts' if more > 0 else ''}.",
-        hint="Insert the medium that does, and run the command again with its path: it goes on from here.",
+        hint="Insert the medium that does, and run the command again with its path: it continues from here.",
     )
 
 
@@ -322,5 +325,5 @@ def _altered(part: Part) -> IntegrityError:
 def _unreadable(path: Path, error: OSError) -> Unreachable:
     return Unreachable(
         f"{path} cannot be read: {error.strerror or error}.",
-        hint="Check that the medium is there and that this user may read it.",
+        hint="Check that the medium is connected and that this user may read it.",
     )

@@ -39,7 +39,7 @@ def read_signature(raw: bytes) -> Envelope:
     try:
         signature = msgspec.json.decode(raw, type=Envelope)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise _altered("its signature file is not one") from error
+        raise _altered("its signature file holds no signature") from error
     if len(signature.signatures) != 1 or signature.payloadType != PAYLOAD_TYPE:
         raise _altered("its signature is not that of a bundle")
     if raw != _written(signature):
@@ -87,7 +87,7 @@ def verify_with(manifest: bytes, signature: Envelope, key: "Ed25519PublicKey") -
     try:
         signed = verify_dsse(key, signature)
     except IntegrityError as error:
-        raise _altered("its signature does not fit") from error
+        raise _altered("its signature does not match") from error
     if signed != _digest(manifest):
         raise _altered("its manifest is not the one that was signed")
 
@@ -124,9 +124,9 @@ def read_key(path: Path) -> "Ed25519PublicKey":
     try:
         return load_public_key(path)
     except IntegrityError as error:
-        raise UsageError(error.message, hint="Use a file that `landfast keys export` wrote.") from error
+        raise UsageError(error.message, hint="Give one that `landfast keys export` wrote.") from error
     except NotFound as error:
-        raise NotFound(error.message, hint="Check the path of the key file.") from error
+        raise NotFound(error.message, hint="Check the path.") from error
 
 
 def _folder(paths: Paths) -> Path:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.bundle.manifest import CATALOGUE, POLICY, BundledModel, Entry
+from deploy.bundle.manifest import CATALOGUE, POLICY, BundledFile, BundledModel, Entry
 from deploy.bundle.reading import Bundle, read_small, restore
 from deploy.catalog.model import Artifact, Catalog, CataloguedFile
 from deploy.errors import NotFound
@@ -31,22 +31,22 @@ class BundleSource:
 
     def offer(self, artifact: Artifact) -> Offer | NoOffer:
         """Offer what the manifest holds, by hash, or by name where the catalogue promises no hash."""
-        if self.model_of(artifact) is None:
+        if self._held(artifact) is None:
             return NoOffer(source=self.name, reason="the bundle does not hold it")
         return Offer(source=self.name, download_bytes=0)
 
     def fetch(self, artifact: Artifact, staging: Path, report: Report) -> tuple[Path, ...]:
         """Copy the files out of their parts, whichever of them this medium holds."""
-        model = self.model_of(artifact)
-        if model is None:
+        held = self._held(artifact)
+        if held is None:
             raise NotFound(
                 f"The bundle in {self._bundle.root} does not hold {', '.join(file.name for file in artifact.files)}.",
                 hint="`landfast bundle inspect` shows what it holds.",
             )
-        entries = self._entries(model)
+        entries = self._entries(held)
         work = staging.absolute() / "bundle"
         targets = tuple(
-            work / f"{number:04}-{file.sha256[:16]}" / Path(file.name).name for number, file in enumerate(model.files)
+            work / f"{number:04}-{file.sha256[:16]}" / Path(file.name).name for number, file in enumerate(held)
         )
         with writing_to(staging):
             for target in targets:
@@ -57,7 +57,7 @@ class BundleSource:
     def promised(self, artifact: Artifact) -> Artifact:
         """The artifact with the hashes that the bundle's signer vouches for."""
         model = self.model_of(artifact)
-        return artifact if model is None else msgspec.structs.replace(artifact, files=self._files(model))
+        return artifact if model is None else msgspec.structs.replace(artifact, files=self._files(model.files))
 
     def own(self, name: str) -> tuple[BundledModel, Artifact] | None:
         """A model of the bundle by its id, in full or without the form where there is only one."""
@@ -66,7 +66,14 @@ class BundleSource:
         if len(models) != 1:
             return None
         (model,) = models
-        return model, Artifact(quant=model.quant, publisher=model.publisher, files=self._files(model))
+        return model, Artifact(quant=model.quant, publisher=model.publisher, files=self._files(model.files))
+
+    def projector_of(self, model_id: str) -> Artifact | None:
+        """The projector of a model of the bundle, with the hash that its signer vouches for."""
+        model = next((one for one in self._bundle.manifest.models if one.id.lower() == model_id.lower()), None)
+        if model is None or model.projector is None:
+            return None
+        return Artifact(quant="", publisher=model.projector.publisher, files=self._files((model.projector,)))
 
     def ids(self) -> tuple[str, ...]:
         """What the bundle holds."""
@@ -99,23 +106,30 @@ class BundleSource:
 
     def model_of(self, artifact: Artifact) -> BundledModel | None:
         """The model of the bundle that is this artifact."""
-        return next((model for model in self._bundle.manifest.models if _is(model, artifact)), None)
+        return next((model for model in self._bundle.manifest.models if _are(model.files, artifact)), None)
 
-    def _files(self, model: BundledModel) -> tuple[CataloguedFile, ...]:
+    def _held(self, artifact: Artifact) -> tuple[BundledFile, ...] | None:
+        """The files of a model, or the one of a projector, that are this artifact."""
+        if (model := self.model_of(artifact)) is not None:
+            return model.files
+        projectors = ((model.projector,) for model in self._bundle.manifest.models if model.projector is not None)
+        return next((files for files in projectors if _are(files, artifact)), None)
+
+    def _files(self, files: tuple[BundledFile, ...]) -> tuple[CataloguedFile, ...]:
         return tuple(
             CataloguedFile(name=file.name, size_bytes=entry.size_bytes, size_exact=True, sha256=file.sha256)
-            for file, entry in zip(model.files, self._entries(model), strict=True)
+            for file, entry in zip(files, self._entries(files), strict=True)
         )
 
-    def _entries(self, model: BundledModel) -> tuple[Entry, ...]:
-        return tuple(self._bundle.manifest.entry_of(file.sha256) for file in model.files)
+    def _entries(self, files: tuple[BundledFile, ...]) -> tuple[Entry, ...]:
+        return tuple(self._bundle.manifest.entry_of(file.sha256) for file in files)
 
 
-def _is(model: BundledModel, artifact: Artifact) -> bool:
+def _are(files: tuple[BundledFile, ...], artifact: Artifact) -> bool:
     """Whether every file is the one that the artifact names: by its hash, or by its name where it has none."""
-    return len(model.files) == len(artifact.files) and all(
+    return len(files) == len(artifact.files) and all(
         held.sha256 == wanted.sha256
         if wanted.sha256
         else held.name == Path(wanted.name).name or held.name == wanted.name
-        for held, wanted in zip(model.files, artifact.files, strict=True)
+        for held, wanted in zip(files, artifact.files, strict=True)
     )

@@ -112,8 +112,8 @@ def _pip(command: tuple[str, ...], environment: Mapping[str, str], scratch: Path
     outcome: PipOutcome = run_pip(command, environment, scratch, tell)
     if outcome.status != 0:
         raise Unreachable(
-            f"The wheels cannot be had: {(outcome.broken_connection or outcome.last_word).rstrip('.')}.",
-            hint="Check the package index (pip config list), and that a C++ compiler is there to build the engine.",
+            f"The wheels cannot be fetched: {(outcome.broken_connection or outcome.last_word).rstrip('.')}.",
+            hint="Check the package index (pip config list), and that a C++ compiler is installed to build the engine.",
         )
 
 

@@ -12,8 +12,9 @@ from deploy.bundle.manifest import MANIFEST, PUBLIC_KEY, SIGNATURE, BundledModel
 from deploy.bundle.signing import sign
 from deploy.errors import IntegrityError, NotEnoughSpace, UsageError
 from deploy.keys import public_key_pem
+from deploy.quantities import gigabytes
 from deploy.sources.base import Progress, Report
-from deploy.store.files import disk_errors, human_bytes, sync_file, sync_folder, write_durably
+from deploy.store.files import disk_errors, sync_file, sync_folder, write_durably
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -70,14 +71,14 @@ def _prepare(out: Path, need_bytes: int) -> None:
     with disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()) and not (out / UNFINISHED).exists():
-            raise UsageError(f"{out} is not empty.", hint="Name a folder that does not exist yet, or an empty one.")
+            raise UsageError(f"{out} is not empty.", hint="Choose a folder that does not exist yet, or an empty one.")
         (out / UNFINISHED).touch()
         free_bytes = shutil.disk_usage(out).free + sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
     if need_bytes + SLACK_BYTES > free_bytes:
         (out / UNFINISHED).unlink()
         raise NotEnoughSpace(
-            f"The bundle takes {human_bytes(need_bytes)}, and {out} has {human_bytes(free_bytes)} free.",
-            hint="Name a folder on a larger disk, or fewer models.",
+            f"The bundle takes {gigabytes(need_bytes)}, and {out} has {gigabytes(free_bytes)} free.",
+            hint="Choose a folder on a larger disk, or fewer models.",
         )
 
 
@@ -101,7 +102,7 @@ class _Copying:
         digest = self._whole.hexdigest()
         if item.sha256 is not None and digest != item.sha256:
             raise IntegrityError(
-                f"{Path(item.path).name} is not what the store says it is.",
+                f"{Path(item.path).name} was altered after it was installed.",
                 hint="Run `landfast models verify --repair` first.",
             )
         return Entry(path=item.path, size_bytes=self._done_bytes, sha256=digest, parts=parts)

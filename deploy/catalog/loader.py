@@ -52,9 +52,9 @@ def load_intact(path: Path, cure: str | None = None) -> Catalog:
         IntegrityError: a byte of it was altered, or it is not a catalogue of this version.
     """
     raw = _named(path)
-    cure = cure or f"Put in another with `landfast catalog update FILE`, or delete {path}."
+    cure = cure or f"Replace it with `landfast catalog update FILE`, or delete {path}."
     if not is_intact(raw):
-        raise IntegrityError(f"The catalogue {path} is damaged, or does not hold its own hash.", hint=cure)
+        raise IntegrityError(f"The catalogue {path} is damaged: its own hash is missing or wrong.", hint=cure)
     return _decoded(raw, str(path), cure)
 
 
@@ -84,7 +84,6 @@ def _named(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         reason = error.strerror or str(error)
-        raise NotFound(f"The catalogue {path} cannot be read: {reason}.", hint="Check the path.") from error
-
-
-__all__ = ["load", "load_intact", "load_newest"]
+        raise NotFound(
+            f"The catalogue {path} cannot be read: {reason}.", hint="Check the path and its permissions."
+        ) from error

@@ -257,6 +257,9 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     work: Work | None = None
     """None where the engine was not asked."""
     artifacts: tuple[Artifact, ...]
+    projectors: tuple[Artifact, ...] = ()
+    """What turns images into what the model reads, in one file each, the one to take first. All forms of the model
+    share them. Empty for a model that reads text only, and where no publisher in the catalogue's list has one."""
     sources: tuple[str, ...]
     scores: tuple[Score, ...] = ()
     """Empty where no source with open terms has any."""
@@ -284,28 +287,3 @@ class Catalog(msgspec.Struct, frozen=True, kw_only=True):
     """Named as their licences ask."""
     models: tuple[Model, ...]
     left_out: tuple[LeftOut, ...]
-
-
-__all__ = [
-    "Artifact",
-    "Cache",
-    "Capabilities",
-    "Catalog",
-    "CataloguedFile",
-    "ComputeCurve",
-    "HubOrigin",
-    "LeftOut",
-    "Licence",
-    "MemoryCurve",
-    "Merit",
-    "Model",
-    "Openness",
-    "PackageOrigin",
-    "PackagePiece",
-    "Points",
-    "Score",
-    "ScoreSource",
-    "StateCurve",
-    "Use",
-    "Work",
-]

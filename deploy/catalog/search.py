@@ -86,6 +86,3 @@ def _did_you_mean(names: list[str]) -> str:
 def _unknown_quant(model: Model, quant: str) -> NotFound:
     near = _nearest(quant, (artifact.quant for artifact in model.artifacts), 0)
     return NotFound(f'{model.name} does not come in the quantisation "{quant}".', hint=_did_you_mean(near))
-
-
-__all__ = ["find", "search"]

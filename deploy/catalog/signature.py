@@ -51,7 +51,7 @@ def require_signed(raw: bytes, path: Path, key: "Ed25519PublicKey") -> None:
     envelope = _envelope(beside)
     if verify_dsse(key, envelope) != hashlib.sha256(raw).hexdigest().encode():
         raise IntegrityError(
-            f"{beside} belongs to another catalogue than {path}.", hint="Copy both again from where they were made."
+            f"{beside} belongs to a catalogue other than {path}.", hint="Copy both again from where they were made."
         )
 
 
@@ -61,7 +61,11 @@ def _envelope(beside: Path) -> Envelope:
     except OSError as error:
         raise NotFound(f"There is no signature {beside}.", hint="Put it beside the catalogue.") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise IntegrityError(f"{beside} is not a signature: {error}.") from error
+        raise IntegrityError(
+            f"{beside} is not a signature: {error}.", hint="Copy it again from where it was made."
+        ) from error
     if envelope.payloadType != PAYLOAD_TYPE or not envelope.signatures:
-        raise IntegrityError(f"{beside} is not the signature of a catalogue.")
+        raise IntegrityError(
+            f"{beside} is not the signature of a catalogue.", hint="Copy it again from where it was made."
+        )
     return envelope

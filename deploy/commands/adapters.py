@@ -12,10 +12,11 @@ import msgspec
 
 from deploy.catalog.model import Artifact, CataloguedFile
 from deploy.commands.context import Context
-from deploy.commands.targets import looks_like_file
+from deploy.commands.resolve import looks_like_file
 from deploy.engine.protocol import Adapter
 from deploy.errors import ExitCode, IntegrityError, LandfastError, NotFound, UsageError
 from deploy.gguf.adapter import AdapterFile, inspect_adapter, inspect_open_adapter, require_fits
+from deploy.paths import plain_name
 from deploy.results import Problem, Result, info, warning
 from deploy.sources.folder import Folder
 from deploy.sources.seen import identity_of
@@ -72,10 +73,12 @@ def add(context: Context, file: str, name: str | None) -> Result[AddedAdapter]:
     found = inspect_adapter(path)
     called = name or _name_of(path)
     if not NAME.fullmatch(called) or looks_like_file(called):
-        raise UsageError(f"{called!r} is no name for an adapter.", hint="Choose one with --name, such as my-task.")
+        raise UsageError(
+            f"{called!r} cannot be the name of an adapter.", hint="Choose one with --name, such as my-task."
+        )
     installed, changed = _brought(context, path, found, called)
     fits = _fitting(context, found)
-    none = warning(f"No installed model is one that {called} belongs to: it needs a {found.architecture} model.")
+    none = warning(f"No installed model matches {called}: it needs a {found.architecture} model.")
     return Result(
         command="adapters add",
         changed=changed,
@@ -124,12 +127,16 @@ def verify(context: Context, name: str | None) -> Result[AdapterVerdicts]:
     )
 
 
+def removable(context: Context, name: str) -> str:
+    """The whole name of an installed adapter, before anybody is asked whether it may go. Raises NotFound."""
+    damaged = {record.id for record in adapters_of(context.paths).damaged()}
+    return name if name in damaged else _named(context, name).id
+
+
 def remove(context: Context, name: str) -> Result[AdapterRemoval]:
     """Take one adapter away; one with a damaged lock file too. Raises NotFound."""
-    store = adapters_of(context.paths)
-    damaged = {record.id for record in store.damaged()}
-    called = name if name in damaged else _named(context, name).id
-    freed = store.remove(called)
+    called = removable(context, name)
+    freed = adapters_of(context.paths).remove(called)
     return Result(
         command="adapters remove",
         changed=True,
@@ -156,7 +163,9 @@ def judge(path: Path) -> tuple[AdapterFile, str]:
             judged = inspect_open_adapter(stream, path.name)
             after = identity_of(os.fstat(stream.fileno()))
     except OSError as error:
-        raise NotFound(f"{path} cannot be read: {error.strerror}.", hint="Check the path.") from error
+        raise NotFound(
+            f"{path} cannot be read: {error.strerror}.", hint="Check the path and its permissions."
+        ) from error
     if after != before:
         raise IntegrityError(f"{path.name} was changed while it was read.", hint="Try again.")
     return judged, sha256
@@ -235,7 +244,7 @@ def _named(context: Context, name: str) -> Installed:
     there = ", ".join(record.id for record in records) or "none"
     raise NotFound(
         f"There is no adapter {name}.",
-        hint=f"Installed: {there}. `landfast adapters add FILE` installs one; a file here is called ./{name}.",
+        hint=f"Installed: {there}. `landfast adapters add FILE` installs one; write a file as ./{name}.",
     )
 
 
@@ -250,5 +259,4 @@ def _cure(name: str) -> str:
 
 def _name_of(path: Path) -> str:
     """A name made of a file's: lower case, and only what the store takes."""
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in path.stem.lower())
-    return kept.strip("._-")[:64] or "adapter"
+    return plain_name(path.stem)[:64] or "adapter"

@@ -1,14 +1,20 @@
 """The policy in front of the commands: what is asked of it before a model is chosen, brought in or run."""
 
 from collections.abc import Iterable
+from typing import Final
 
-from deploy.catalog.model import Artifact, Model
-from deploy.commands.context import Context
+import msgspec
+
+from deploy.catalog.model import Artifact, CataloguedFile, Model
+from deploy.commands.context import Context, UsedProjector
 from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, Target
 from deploy.fit.rank import Admission
 from deploy.policy.policy import Policy
 from deploy.policy.subject import Reading, Subject, of_file, of_model
-from deploy.store.records import Description, Installed
+from deploy.store.records import Description, Installed, StoredProjector
+
+OWN: Final = "own file"
+"""Stands for the publisher of what a user brought by hand."""
 
 
 def forbidden(policy: Policy) -> Admission:
@@ -60,6 +66,57 @@ def subject_of_description(known: Description, size_bytes: int, *, pinned: bool)
     if known.licence != "unknown":
         subject.properties["licence"] = Reading((known.licence,))
     return subject
+
+
+def require_sight_admitted(context: Context, target: Target) -> None:
+    """Raises PolicyRefused for a projector that the policy forbids. Of a file of one's own nobody promised anything."""
+    sight = context.sight
+    if sight is None or not context.policy.documents:
+        return
+    match target:
+        case InstalledTarget(record, known):
+            projector = _whose(sight, record.projector, known)
+            subject = subject_of_projector(record.id, known, record, projector)
+        case CatalogueTarget(model, artifact):
+            known = (model, artifact)
+            subject = subject_of_projector(target.id, known, None, _whose(sight, None, known))
+        case FileTarget(path, contents):
+            own = _alone(sight.file, OWN, None)
+            subject = subject_of_projector(f"{path.name}:{contents.quant}", None, None, own)
+    require_subject_admitted(context, subject)
+
+
+def _whose(sight: UsedProjector, kept: StoredProjector | None, known: tuple[Model, Artifact] | None) -> Artifact:
+    """Whose projector it is, by its hash: that of the model, one of the catalogue, or nobody's."""
+    if kept is not None and kept.sha256 == sight.sha256:
+        return _alone(kept.name, kept.publisher, None if kept.pinned == "first-use" else kept.sha256)
+    of_catalogue = known[0].projectors if known is not None else ()
+    own = _alone(sight.file, OWN, None)
+    return next((one for one in of_catalogue if one.files[0].sha256 == sight.sha256), own)
+
+
+def _alone(name: str, publisher: str, sha256: str | None) -> Artifact:
+    file = CataloguedFile(name=name, size_bytes=0, size_exact=False, sha256=sha256)
+    return Artifact(quant="", publisher=publisher, files=(file,))
+
+
+def subject_of_projector(
+    model_id: str, known: tuple[Model, Artifact] | None, record: Description | None, projector: Artifact
+) -> Subject:
+    """A model's projector: under the model's licence and from its country, but made and promised by its own publisher.
+
+    Its form counts as the model's: what a policy says of quantisations is about what answers.
+    """
+    if known is not None:
+        model, artifact = known
+        subject = of_model(model, projector)
+        subject.properties["quantisation"] = Reading((artifact.quant,))
+    elif record is not None:
+        subject = subject_of_description(record, projector.size_bytes, pinned=projector.pinned)
+        subject.properties["quantiser"] = Reading((projector.publisher,))
+    else:
+        subject = of_file(model_id, model_id.partition(":")[2], projector.size_bytes, pinned=projector.pinned)
+    return msgspec.structs.replace(subject, id=f"the projector of {model_id}")
 
 
 def admitted_first(context: Context, targets: Iterable[InstalledTarget]) -> tuple[InstalledTarget, ...]:

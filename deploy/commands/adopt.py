@@ -11,8 +11,9 @@ from deploy.catalog.model import Artifact, CataloguedFile, Model
 from deploy.commands.context import Context
 from deploy.commands.install import InstallRequest, install
 from deploy.errors import ExitCode, LandfastError, UsageError
+from deploy.fit.fit import Workload
 from deploy.results import Problem, Result, warning
-from deploy.sources.adopted import Adopted
+from deploy.sources.adopted import Adopted, Held
 from deploy.sources.base import Report
 from deploy.sources.local_files import LocalFile, Place, find, places
 from deploy.store.files import sha256_of
@@ -27,6 +28,15 @@ class Adoptable(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     installed: bool
     files: tuple[LocalFile, ...]
+    projector: LocalFile | None = None
+    """What lets it look at images, where that is here too."""
+    hashes: tuple[str, ...]
+    """SHA-256 of its files, and last of its projector."""
+
+    @property
+    def all_files(self) -> tuple[LocalFile, ...]:
+        """The model's, and its projector's."""
+        return self.files if self.projector is None else (*self.files, self.projector)
 
 
 class Unmatched(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +59,7 @@ def look(context: Context, folder: str | None) -> Result[AdoptData]:
     files = find(_where(folder))
     hashes = _hashes(context, files)
     found = tuple(_adoptable(context, hashes))
-    used = {file.path for model in found for file in model.files}
+    used = {file.path for model in found for file in model.all_files}
     others = tuple(Unmatched(file=file, reason=_reason(context, file)) for file in files if file.path not in used)
     return Result(command="models adopt", data=AdoptData(found=found, others=others))
 
@@ -61,35 +71,45 @@ def adopt(context: Context, found: AdoptData, *, link: bool = False) -> Result[A
     """
     if link and context.paths.shared:
         raise UsageError(
-            "What the whole host uses cannot be a file that another program may change.", hint="Leave --link out."
+            "What the whole host uses cannot be a file that another program may change.", hint="Leave out --link."
         )
     adopted: list[str] = []
     failures: list[tuple[str, LandfastError]] = []
     for model in found.found:
         if model.installed:
             continue
-        program = model.files[0].program
-        source = Adopted(program, [Path(file.path) for file in model.files], link=link)
         try:
-            install(replace(context, sources=(source,)), InstallRequest(model=model.id))
+            _take(context, model, link=link)
         except LandfastError as error:
             failures.append((model.id, error))
         else:
             adopted.append(model.id)
+    done = msgspec.structs.replace(found, adopted=tuple(adopted))
+    return _result(done, failures, shared=link and bool(adopted))
+
+
+def _result(done: AdoptData, failures: list[tuple[str, LandfastError]], *, shared: bool) -> Result[AdoptData]:
+    notes = (warning("The files are shared with the other program: what changes one changes both."),)
     return Result(
         command="models adopt",
-        status=("partial" if adopted else "error") if failures else "success",
-        changed=bool(adopted),
-        data=msgspec.structs.replace(found, adopted=tuple(adopted)),
-        messages=(warning("The files are shared with the other program: what changes one changes both."),)
-        if link and adopted
-        else (),
+        status=("partial" if done.adopted else "error") if failures else "success",
+        changed=bool(done.adopted),
+        data=done,
+        messages=notes if shared else (),
         errors=tuple(
             Problem(error.code, f"{model_id} was not adopted: {error.message}", error.hint)
             for model_id, error in failures
         ),
         exit_code=int(failures[0][1].exit_code) if failures else ExitCode.DONE,
     )
+
+
+def _take(context: Context, model: Adoptable, *, link: bool) -> None:
+    """Install one model, with its projector where that is here."""
+    held = [Held(Path(file.path), sha256) for file, sha256 in zip(model.all_files, model.hashes, strict=True)]
+    source = Adopted(model.files[0].program, held, link=link)
+    workload = Workload(purpose="vision") if model.projector else Workload()
+    install(replace(context, sources=(source,)), InstallRequest(model=model.id, workload=workload))
 
 
 def _where(folder: str | None) -> tuple[Place, ...]:
@@ -106,7 +126,7 @@ def _catalogued(context: Context) -> dict[int, list[tuple[Model, Artifact, Catal
     """Every file of known size and hash, by its size."""
     known: dict[int, list[tuple[Model, Artifact, CataloguedFile]]] = defaultdict(list)
     for model in context.catalog().models:
-        for artifact in model.artifacts:
+        for artifact in (*model.artifacts, *model.projectors):
             for file in artifact.files:
                 if file.size_exact and file.sha256:
                     known[file.size_bytes].append((model, artifact, file))
@@ -139,22 +159,37 @@ def _digest(file: LocalFile, report: Report) -> str | None:
 def _adoptable(context: Context, hashes: dict[str, LocalFile]) -> list[Adoptable]:
     installed = {record.id for record in context.store.installed()}
     return [
-        Adoptable(
-            id=f"{model.id}:{artifact.quant}",
-            name=f"{model.name} {artifact.quant}",
-            size_bytes=artifact.size_bytes,
-            installed=f"{model.id}:{artifact.quant}" in installed,
-            files=tuple(hashes[file.sha256] for file in artifact.files if file.sha256),
-        )
+        _one(model, artifact, hashes, installed=f"{model.id}:{artifact.quant}" in installed)
         for model in context.catalog().models
         for artifact in model.artifacts
         if all(file.sha256 in hashes for file in artifact.files)
     ]
 
 
+def _one(model: Model, artifact: Artifact, hashes: dict[str, LocalFile], *, installed: bool) -> Adoptable:
+    """A model that is here, with the first of its projectors that is here too."""
+    own = tuple(file.sha256 for file in artifact.files if file.sha256)
+    known = (file.sha256 for projector in model.projectors for file in projector.files if file.sha256 in hashes)
+    beside = next(known, None)
+    return Adoptable(
+        id=f"{model.id}:{artifact.quant}",
+        name=f"{model.name} {artifact.quant}",
+        size_bytes=artifact.size_bytes,
+        installed=installed,
+        files=tuple(hashes[sha256] for sha256 in own),
+        projector=None if beside is None else hashes[beside],
+        hashes=own if beside is None else (*own, beside),
+    )
+
+
 def _reason(context: Context, file: LocalFile) -> str:
     """Why a file is not one of the catalogue's."""
-    names = {Path(known.name).name for m in context.catalog().models for a in m.artifacts for known in a.files}
+    names = {
+        Path(known.name).name
+        for m in context.catalog().models
+        for a in (*m.artifacts, *m.projectors)
+        for known in a.files
+    }
     if Path(file.label).name in names:
         return "the catalogue knows the name but not these bytes"
     return "the catalogue does not know it"

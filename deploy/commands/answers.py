@@ -31,16 +31,18 @@ def read_schema(path: Path) -> str:
         with path.open("rb") as file:
             raw = file.read(SIZE_LIMIT_BYTES + 1)
     except OSError as error:
-        raise NotFound(f"The schema {path} cannot be read: {error.strerror}.", hint="Check the path.") from error
+        raise NotFound(
+            f"The schema {path} cannot be read: {error.strerror}.", hint="Check the path and its permissions."
+        ) from error
     if len(raw) > SIZE_LIMIT_BYTES:
         raise UsageError(f"The schema {path.name} has more than the allowed {SIZE_LIMIT_BYTES:,} bytes.", hint=HINT)
     try:
         found = json.loads(raw)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path.name} is not JSON: {error}.", hint="Name a file with a JSON Schema.") from error
+        raise UsageError(f"{path.name} is not JSON: {error}.", hint="Give a file with a JSON Schema.") from error
     if not isinstance(found, dict):
         raise UsageError(
-            f"{path.name} is not a JSON Schema: it is not an object.", hint="Name a file with a JSON Schema."
+            f"{path.name} is not a JSON Schema: it is not an object.", hint="Give a file with a JSON Schema."
         )
     try:
         _require_bounded(found)
@@ -57,7 +59,7 @@ def problem_of(answer: str, ended: str, schema: str) -> LandfastError | None:
 
     if ended in {"length", "context", "cancelled"}:
         return EngineFailed(
-            f"The answer ended too early ({ended}) and is not whole.", hint="Allow a longer one with --max-tokens."
+            f"The answer ended too early ({ended}) and is incomplete.", hint="Allow a longer one with --max-tokens."
         )
     try:
         value = json.loads(answer)
@@ -73,7 +75,7 @@ def problem_of(answer: str, ended: str, schema: str) -> LandfastError | None:
     where = fault.json_path.removeprefix("$.") if fault.json_path != "$" else "the whole"
     return EngineFailed(
         f"The answer breaks the schema at {where}: {fault.message}.",
-        hint="The engine cannot keep to this rule by itself; ask again with another --seed, or leave the rule out.",
+        hint="The engine cannot keep to this rule by itself; ask again with another --seed, or leave out the rule.",
     )
 
 

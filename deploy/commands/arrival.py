@@ -11,8 +11,9 @@ from typing import Final
 import msgspec
 
 from deploy.commands.context import Context
+from deploy.commands.pace import budget_of
 from deploy.commands.plan import plan_target
-from deploy.commands.targets import Target, budget_of
+from deploy.commands.targets import Target
 from deploy.errors import IntegrityError, LandfastError
 from deploy.fit.fit import Workload
 from deploy.gguf.check import ModelFile
@@ -61,7 +62,7 @@ def require_form(model_id: str, contents: ModelFile) -> None:
     if asked is not None and found is not None and asked != found:
         raise IntegrityError(
             f"The file is {contents.quant}, and {model_id} was asked for.",
-            hint=f"Name another file, or install this one under its own form: {model_id.partition(':')[0]}.",
+            hint=f"Choose another file, or install this one under its own form: {model_id.partition(':')[0]}.",
         )
 
 

@@ -18,7 +18,7 @@ def read_attachment(name: str) -> Attachment:
     if not path.exists():
         raise NotFound(f"There is no file {name}.", hint="Check the path.")
     if not path.is_file():
-        raise UsageError(f"{name} is not a file.", hint="Attach one file after the other.")
+        raise UsageError(f"{name} is not a file.", hint="Attach the files one at a time.")
     try:
         with path.open("rb") as file:
             raw = file.read(LIMIT_BYTES + 1)

@@ -17,8 +17,10 @@ from deploy import __version__
 from deploy.commands.context import Context
 from deploy.commands.recording import RecordedSession
 from deploy.commands.session import open_model
-from deploy.engine.client import LlamaEngine, LlamaSession, Session
-from deploy.engine.protocol import Attempt, ChatMessage, Done, Generate, Sampling, SealReport
+from deploy.engine.attack_protocol import Attempt
+from deploy.engine.base import Session
+from deploy.engine.client import LlamaEngine, LlamaSession
+from deploy.engine.protocol import ChatMessage, Done, Generate, Sampling, SealReport
 from deploy.engine.seal import seccomp
 from deploy.engine.seal.outside import Finding, look
 from deploy.engine.seal.places import engine_libraries
@@ -166,9 +168,11 @@ def verify(context: Context, file: str, key_file: str | None = None) -> Result[V
         envelope = msgspec.json.decode(path.read_bytes(), type=Envelope)
         statement = msgspec.json.decode(verify_dsse(key, envelope), type=Statement)
     except OSError as error:
-        raise NotFound(f"{path} cannot be read: {error.strerror}.", hint="Check the path.") from error
+        raise NotFound(
+            f"{path} cannot be read: {error.strerror}.", hint="Check the path and its permissions."
+        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise IntegrityError(f"{path} is not an audit report.", hint="Name one that `landfast audit` wrote.") from error
+        raise IntegrityError(f"{path} is not an audit report.", hint="Give one that `landfast audit` wrote.") from error
     return Result(
         command="audit verify",
         data=VerifiedData(
@@ -296,7 +300,7 @@ def _write(context: Context, request: AuditRequest, envelope: Envelope) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(msgspec.json.format(msgspec.json.encode(envelope), indent=1) + b"\n")
     except OSError as error:
-        hint = "Name a file that can be written with --out."
+        hint = "Choose another place with --out."
         raise NotWritable(f"The report {path} cannot be written: {error.strerror}.", hint=hint) from error
     return path
 

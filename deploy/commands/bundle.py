@@ -18,6 +18,7 @@ from deploy.bundle.manifest import (
     WHEELS,
     BundledFile,
     BundledModel,
+    BundledProjector,
     Manifest,
     Target,
 )
@@ -27,7 +28,7 @@ from deploy.bundle.writing import Contents, Item, write_bundle
 from deploy.checksum import checksummed
 from deploy.commands.context import Context
 from deploy.commands.models import named
-from deploy.commands.targets import catalogued
+from deploy.commands.resolve import catalogued
 from deploy.errors import ExitCode, IntegrityError, NotFound, PolicyRefused
 from deploy.keys import fingerprint, signing_key
 from deploy.policy.document import read_document
@@ -114,7 +115,7 @@ def inspect(context: Context, place: str, *, full: bool = False) -> Result[Inspe
     """Look into a bundle, whoever signed it; with `full` hash every part. Raises IntegrityError, NotFound."""
     root = Path(place).expanduser()
     if not root.is_dir():
-        raise NotFound(f"There is no folder {root}.", hint="Check the path, and that the disk or stick is there.")
+        raise NotFound(f"There is no folder {root}.", hint="Check the path, and that the disk or stick is connected.")
     bundle = read_bundle(root)
     distrust = _distrust(context, bundle)
     parts = examine(bundle, context.report, full=full)
@@ -147,14 +148,17 @@ def _records(context: Context, names: Sequence[str], *, empty_ok: bool) -> tuple
 
 
 def _model_items(context: Context, record: Installed) -> tuple[Item, ...]:
-    """The model's files, under names that every file system takes."""
+    """The model's files and its projector, under names that every file system takes."""
     paths = context.store.open_files(record, context.report)
+    projector = context.store.open_projector(record, context.report)
+    paths = paths if projector is None else (*paths, projector)
     folder = f"models/{record.id.replace(':', '@')}"
-    names = [_safe(file.name) for file in record.files]
+    names = [_safe(file.name) for file in record.all_files]
     if len(set(names)) < len(names):
         names = [f"{number}-{name}" for number, name in enumerate(names, 1)]
     return tuple(
-        Item(f"{folder}/{name}", path, file.sha256) for name, path, file in zip(names, paths, record.files, strict=True)
+        Item(f"{folder}/{name}", path, file.sha256)
+        for name, path, file in zip(names, paths, record.all_files, strict=True)
     )
 
 
@@ -194,6 +198,8 @@ def _licence(context: Context, record: Installed) -> str:
     if entry is not None:
         model, _ = entry
         lines.append(f"  made by: {model.publisher} ({model.country}); files by {record.publisher}")
+        if record.projector is not None:
+            lines.append(f"  projector {record.projector.name} by {record.projector.publisher}, under the same licence")
         if model.licence.restrictions:
             lines.append(f"  restrictions: {model.licence.restrictions}")
         lines += [f"  see: {source}" for source in model.sources]
@@ -201,8 +207,12 @@ def _licence(context: Context, record: Installed) -> str:
 
 
 def _bundled(record: Installed) -> BundledModel:
+    kept = record.projector
+    eyes = None if kept is None else BundledProjector(name=kept.name, sha256=kept.sha256, publisher=kept.publisher)
     return BundledModel(
-        **_description(record), files=tuple(BundledFile(name=file.name, sha256=file.sha256) for file in record.files)
+        **_description(record),
+        files=tuple(BundledFile(name=file.name, sha256=file.sha256) for file in record.files),
+        projector=eyes,
     )
 
 
@@ -230,7 +240,8 @@ def _inspected(bundle: Bundle, parts: tuple[PartVerdict, ...], *, trusted: bool,
         landfast=manifest.landfast,
         models=tuple(
             HeldModel(
-                **_description(model), size_bytes=sum(manifest.entry_of(file.sha256).size_bytes for file in model.files)
+                **_description(model),
+                size_bytes=sum(manifest.entry_of(file.sha256).size_bytes for file in model.all_files),
             )
             for model in manifest.models
         ),

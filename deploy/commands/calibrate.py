@@ -12,8 +12,8 @@ import msgspec
 
 from deploy.commands.context import Context
 from deploy.commands.pace import busy_cores, fingerprint, keep_calibration
-from deploy.engine.client import Trial
-from deploy.engine.protocol import Measured
+from deploy.engine.base import Trial
+from deploy.engine.measure_protocol import Measured
 from deploy.errors import EngineFailed
 from deploy.fit.calibration import Calibration, Probe, probes, solve, thread_counts
 from deploy.fit.reference import like_reference
@@ -55,11 +55,7 @@ def calibrate(context: Context) -> Result[CalibrateData]:
     planned = tuple(probes(threads))
     with tempfile.TemporaryDirectory(prefix="landfast-") as folder:
         measured = tuple(_measured(context, planned, Path(folder), started))
-    if len(measured) < NEEDED:
-        raise EngineFailed(
-            f"Only {len(measured)} of the measurements could be made in the time: the machine is too busy.",
-            hint="Run `landfast calibrate` again when other programs are idle.",
-        )
+    _require_enough(measured)
     ran = planned[: len(measured)]
     calibration = Calibration(
         machine=fingerprint(machine),
@@ -83,6 +79,14 @@ def calibrate(context: Context) -> Result[CalibrateData]:
         ),
         messages=_about(calibration),
     )
+
+
+def _require_enough(measured: Sequence[Measured]) -> None:
+    if len(measured) < NEEDED:
+        raise EngineFailed(
+            f"Only {len(measured)} of the measurements could be made in the time: the machine is too busy.",
+            hint="Run `landfast calibrate` again when other programs are idle.",
+        )
 
 
 def _measured(context: Context, planned: Sequence[Probe], folder: Path, started: float) -> Iterator[Measured]:

@@ -1,7 +1,5 @@
 """`landfast catalog`: what is known of models, and bringing in a newer list of them."""
 
-import os
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,9 +13,10 @@ from deploy.catalog.search import search
 from deploy.catalog.signature import ENDING, KEY_ENDING, claimed_signer, require_signed
 from deploy.commands.admission import forbidden
 from deploy.commands.context import Context
-from deploy.errors import IntegrityError, NotWritable, PolicyRefused
+from deploy.errors import IntegrityError, PolicyRefused
 from deploy.keys import fingerprint, load_public_key, public_key_pem
 from deploy.results import Result, info, warning
+from deploy.store.files import disk_errors, write_durably
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -54,6 +53,8 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: Capabilities
     languages: tuple[str, ...] | None
     quants: tuple[str, ...]
+    projectors: tuple[str, ...] = ()
+    """Forms of what it looks at images with, the one to take first."""
     smallest_bytes: int
     scores: tuple[Score, ...]
     """Public benchmark scores; empty where no source with open terms has any."""
@@ -116,19 +117,21 @@ def update(context: Context, file: str, key: str | None) -> Result[UpdateData]:
     refusal = context.policy.refusal_of_catalogue(signer)
     if refusal is not None:
         raise refusal.error(str(path))
-    _require_newer(found.dated, before.dated, path)
-    if found.engine != before.engine:
-        raise IntegrityError(
-            f"The memory figures of {path} are of {found.engine}; this Landfast has {before.engine}.",
-            hint="Take the catalogue that belongs to this version of Landfast.",
-        )
+    _require_successor(found, before, path)
     changed = found != before
     if changed:
         _write(raw, context.paths.catalogue)
     if changed or public is not None:
         _keep_signature(raw, path, public, context.paths.catalogue)
+    unsigned = warning("Who made this catalogue was not checked; its hash only shows that it is undamaged.")
+    said = (*(() if signer else (unsigned,)), *(() if changed else (info("It is in force already."),)))
+    return Result(command="catalog update", changed=changed, data=_compared(found, before, signer), messages=said)
+
+
+def _compared(found: Catalog, before: Catalog, signer: str | None) -> UpdateData:
+    """What is in the catalogue that was not in the one before it, and the other way round."""
     ids, had = {model.id for model in found.models}, {model.id for model in before.models}
-    data = UpdateData(
+    return UpdateData(
         dated=found.dated,
         before=before.dated,
         models=len(ids),
@@ -136,9 +139,6 @@ def update(context: Context, file: str, key: str | None) -> Result[UpdateData]:
         gone=tuple(sorted(had - ids)),
         signed_by=signer,
     )
-    unsigned = warning("Who made this catalogue was not checked; its hash only shows that it is undamaged.")
-    said = (*(() if signer else (unsigned,)), *(() if changed else (info("It is in force already."),)))
-    return Result(command="catalog update", changed=changed, data=data, messages=said)
 
 
 def _before(context: Context) -> Catalog:
@@ -176,27 +176,23 @@ def _keep_signature(raw: bytes, path: Path, public: "Ed25519PublicKey | None", p
         _write(public_key_pem(public), key)
 
 
-def _require_newer(dated: str, before: str, path: Path) -> None:
-    if dated < before:
+def _require_successor(found: Catalog, before: Catalog, path: Path) -> None:
+    if found.dated < before.dated:
         raise IntegrityError(
-            f"{path} is of {dated}, older than the catalogue in force, of {before}.",
-            hint="An older catalogue could bring back files that were withdrawn.",
+            f"{path} is of {found.dated}, older than the catalogue in force, which is of {before.dated}.",
+            hint="Fetch a newer one; an older one could bring back files that were withdrawn.",
+        )
+    if found.engine != before.engine:
+        raise IntegrityError(
+            f"The memory figures of {path} are of {found.engine}; this Landfast has {before.engine}.",
+            hint="Use the catalogue that belongs to this version of Landfast.",
         )
 
 
 def _write(raw: bytes, place: Path) -> None:
-    """Put the file in place whole or not at all."""
-    staged = place.with_name(f".{place.name}.{secrets.token_hex(8)}")
-    try:
+    with disk_errors(place):
         place.parent.mkdir(parents=True, exist_ok=True)
-        with staged.open("wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(place)
-    except OSError as error:
-        staged.unlink(missing_ok=True)
-        raise NotWritable(f"{place} cannot be written: {error.strerror}.", hint="Check its permissions.") from error
+        write_durably(place, raw)
 
 
 def _matches(model: Model, wanted: CatalogFilter) -> bool:
@@ -227,6 +223,7 @@ def _listed(context: Context, model: Model) -> Listed:
         capabilities=model.capabilities,
         languages=model.languages,
         quants=tuple(artifact.quant for artifact in model.artifacts),
+        projectors=tuple(one.quant for one in model.projectors),
         smallest_bytes=min(artifact.size_bytes for artifact in model.artifacts),
         scores=model.scores,
         forbidden=reasons[0] if all(reasons) else None,

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from deploy.engine.client import Session
+from deploy.engine.base import Session
 from deploy.engine.protocol import ChatMessage, Done, Event, Generate, Sampling, Text, Thinking
 
 ANSWER_ROOM_TOKENS: Final = 256
@@ -46,9 +46,9 @@ class Conversation:
         self.left_out = 0
         """So many of the oldest turns are not sent any more."""
 
-    def say(self, text: str) -> Iterator[Event]:
+    def say(self, text: str, images: tuple[bytes, ...] = ()) -> Iterator[Event]:
         """Send a message and give the events of the answer. Raises EngineFailed; the message is then not kept."""
-        asked = (*self.turns, ChatMessage("user", text))
+        asked = (*self.turns, ChatMessage("user", text, images=images))
         request = Generate(
             messages=self._sent(asked), max_tokens=self.max_tokens, sampling=self.sampling, stop=self._stop
         )
@@ -67,11 +67,11 @@ class Conversation:
             self._keep(asked, pieces, thoughts)
             raise
 
-    def overflow(self, text: str) -> Overflow | None:
+    def overflow(self, text: str, images: tuple[bytes, ...] = ()) -> Overflow | None:
         """Whether the context holds this message with what was said before, and what would have to go if not."""
         context = self.session.loaded.context_tokens
         room = context - min(ANSWER_ROOM_TOKENS, context // 4)
-        asked = (*self.turns, ChatMessage("user", text))
+        asked = (*self.turns, ChatMessage("user", text, images=images))
         tokens = self.session.count_conversation(self._sent(asked))
         if tokens <= room:
             return None
@@ -97,6 +97,11 @@ class Conversation:
     def said(self) -> tuple[ChatMessage, ...]:
         """All that the model sees: the system prompt and the turns that are not left out."""
         return self._sent(self.turns)
+
+    @property
+    def images(self) -> tuple[bytes, ...]:
+        """All that the model sees again with every message: those of the turns that are not left out."""
+        return tuple(image for turn in self.turns[self.left_out :] for image in turn.images)
 
     def go_on_from(self, said: tuple[ChatMessage, ...]) -> None:
         """Take up what `said` gave in an earlier session."""

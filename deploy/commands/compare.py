@@ -4,8 +4,10 @@ import msgspec
 
 from deploy.catalog.model import Model
 from deploy.commands.context import Context
+from deploy.commands.pace import budget_of
 from deploy.commands.plan import PlanData, plan_target
-from deploy.commands.targets import CatalogueTarget, InstalledTarget, budget_of, resolve
+from deploy.commands.resolve import resolve
+from deploy.commands.targets import CatalogueTarget, InstalledTarget
 from deploy.fit.fit import Workload
 from deploy.fit.quality import quality
 from deploy.fit.suit import suit
@@ -77,7 +79,7 @@ def _of_quality(first: Side, second: Side) -> str:
 
 def _of_memory(first: Side, second: Side) -> str:
     small, large = sorted((first.plan, second.plan), key=lambda plan: plan.peak_bytes)
-    return f"{small.name} takes {large.peak_bytes / small.peak_bytes:.1f} times less memory."
+    return f"{large.name} takes {large.peak_bytes / small.peak_bytes:.1f} times as much memory."
 
 
 def _of_speed(first: Side, second: Side) -> str:
@@ -88,4 +90,4 @@ def _of_speed(first: Side, second: Side) -> str:
 
 def _of_verdict(first: Side, second: Side) -> str:
     bad = [side.plan for side in (first, second) if side.plan.verdict != "fits"]
-    return " ".join(f"{plan.name} will not do here: {plan.reason}" for plan in bad)
+    return " ".join(f"{plan.name} does not suit: {plan.reason}" for plan in bad)

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from deploy.catalog.model import Catalog
-from deploy.engine.client import Engine
+from deploy.engine.base import Engine
 from deploy.paths import Paths, current
 from deploy.policy.policy import NO_POLICY, Policy
 from deploy.sources.base import Report, Source
@@ -16,8 +18,17 @@ from deploy.store.stores import store_of
 from profiles.machine import Machine
 
 if TYPE_CHECKING:
-    from deploy.commands.pictures import Sight
     from profiles.probe import ProbeReport, Probes
+
+
+class UsedProjector(msgspec.Struct, frozen=True, kw_only=True):
+    """The projector of a run, as its result shows it."""
+
+    file: str
+    kind: str
+    sha256: str
+    memory_bytes: int
+    """Of the plan: weights, and at most so much for encoding and decoding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,7 @@ class Context:
     """One sentence for each source that the policy keeps away."""
     probes: "Callable[[], tuple[ProbeReport, ...]]" = tuple
     """Profiles once more, and tells how each probe fared."""
-    sight: "Sight | None" = None
+    sight: UsedProjector | None = None
     """The projector that the engine lays beside a model; None for text alone."""
 
     @property

@@ -1,6 +1,7 @@
 """`landfast conversations`: what was kept because a person asked for it, and whether that is allowed."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -120,17 +121,21 @@ def write(context: Context, text: str, out: str) -> Path:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
-        raise UsageError(f"{out} is there already.", hint="Name another file.") from error
+        raise UsageError(f"{out} already exists.", hint="Choose another name.") from error
     except OSError as error:
-        raise NotWritable(f"{out} cannot be written: {error.strerror}.", hint="Name another place.") from error
+        raise NotWritable(f"{out} cannot be written: {error.strerror}.", hint="Choose another place.") from error
     with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor, for its mode
         file.write(text)
     return path
 
 
-def message_of(turn: Turn) -> ChatMessage:
-    """A turn as the model reads it."""
-    return ChatMessage(turn.role, with_attachments(turn.text, turn.attachments), turn.thinking)
+def message_of(turn: Turn, images: Mapping[str, bytes]) -> ChatMessage:
+    """A turn as the model reads it, with those of its images that are here, by their SHA-256, and a word for others."""
+    gone = [f"(The image {shown.words}, was shown here.)" for shown in turn.images if shown.sha256 not in images]
+    text = with_attachments(turn.text, turn.attachments)
+    content = "\n\n".join([*gone, text] if text else gone)
+    here = tuple(images[shown.sha256] for shown in turn.images if shown.sha256 in images)
+    return ChatMessage(turn.role, content, turn.thinking, here)
 
 
 def _require_allowed(context: Context) -> None:

@@ -12,7 +12,7 @@ from deploy.commands.availability import reach_all
 from deploy.commands.context import Context
 from deploy.commands.version import VersionData, version_of_all
 from deploy.errors import ExitCode, LandfastError
-from deploy.fit.fit import gigabytes
+from deploy.quantities import gigabytes
 from deploy.results import Problem, Result
 from profiles.budget import budget
 from profiles.machine import Machine

@@ -98,4 +98,4 @@ def _require_texts(texts: tuple[str, ...]) -> None:
         raise UsageError("There is no text.", hint='Give some: `landfast embed "..."`, or pipe in one text per line.')
     empty = next((number for number, text in enumerate(texts, 1) if not text.strip()), None)
     if empty is not None:
-        raise UsageError(f"Text {empty} is empty.", hint="Leave empty lines out.")
+        raise UsageError(f"Text {empty} is empty.", hint="Leave out empty lines.")

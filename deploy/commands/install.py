@@ -14,11 +14,15 @@ from deploy.commands.admission import require_admitted, require_subject_admitted
 from deploy.commands.arrival import arrival, promised, require_form, seen_by
 from deploy.commands.context import Context
 from deploy.commands.places import bundle_of, only_from
+from deploy.commands.projectors import Seer, Sight, bring, is_projector, sight_of
+from deploy.commands.resolve import looks_like_file, resolve
 from deploy.commands.select import select
-from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, Target, looks_like_file, resolve
-from deploy.errors import LandfastError, NotFound, NothingFits, Unreachable
+from deploy.commands.sources import require_place
+from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, Target
+from deploy.errors import LandfastError, NotFound, NothingFits, Unreachable, UsageError
 from deploy.fit.fit import Workload
 from deploy.gguf.check import ModelFile, inspect, inspect_parts
+from deploy.paths import plain_name
 from deploy.results import Message, Result, info, warning
 from deploy.sources.base import NoOffer, Source
 from deploy.sources.folder import Folder
@@ -34,10 +38,12 @@ class InstallRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str | None = None
     folder: str | None = None
-    """Take the files from this folder, file, bundle or web server and from nowhere else."""
+    """Take the files from this folder, file, bundle or web server and from nowhere else. Where it is the file of a
+    projector, only that is taken from it."""
     max_bytes_s: int | None = None
     """Transfer no faster than this; None for as fast as it goes."""
     workload: Workload = Workload()
+    """Where it is for vision, the model's projector comes too."""
 
 
 class InstallData(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,11 +59,29 @@ def install(context: Context, request: InstallRequest) -> Result[InstallData]:
 
     Raises whatever stands in the way; the store is then as before, and a later try goes on where this one ended.
     """
-    if request.folder is not None:
+    named = _projector_named(request)
+    if named is not None:
+        require_place(context.policy, Folder(named))
+        request = msgspec.structs.replace(request, folder=None)
+    elif request.folder is not None:
         context = only_from(context, request.folder)
     context = _slowed(context, request.max_bytes_s)
     target, reason, messages = _wanted(context, request)
     _require_admitted(context, target)
+    asked = named is not None or request.workload.purpose == "vision"
+    sight = sight_of(context, _seer(context, target), _place(request, target, named), asked=asked)
+    whole = _install(context, request, (target, reason, messages), sight)
+    return whole if sight is None else _with_projector(context, sight, whole)
+
+
+def _install(
+    context: Context,
+    request: InstallRequest,
+    wanted_here: "tuple[Goal, str, tuple[Message, ...]]",
+    sight: Sight | None,
+) -> Result[InstallData]:
+    """Bring the model itself."""
+    target, reason, messages = wanted_here
     if isinstance(target, InstalledTarget):
         if not _outdated(target) and _whole(context, target.installed):
             return _nothing_to_do(target.installed, reason, messages)
@@ -65,6 +89,8 @@ def install(context: Context, request: InstallRequest) -> Result[InstallData]:
         _require_admitted(context, target)
     offered = _offered(context, request, target)
     wanted = _described(context, target, request.workload)
+    if sight is not None and sight.offered:
+        wanted = msgspec.structs.replace(wanted, beside_bytes=sight.offered[0].artifact.size_bytes)
     installed, fresh, note = _bring(context, offered, wanted)
     if not fresh:
         return _nothing_to_do(installed, reason, messages)
@@ -73,6 +99,54 @@ def install(context: Context, request: InstallRequest) -> Result[InstallData]:
         changed=True,
         data=InstallData(installed=installed, reason=reason),
         messages=(*messages, *note, *_kept(context, installed)),
+    )
+
+
+def _projector_named(request: InstallRequest) -> Path | None:
+    """The file of a projector that was named with --from: the model itself then comes from where it always comes."""
+    path = None if request.folder is None else Path(request.folder).expanduser()
+    if path is None or not path.is_file() or not is_projector(path):
+        return None
+    if request.model is None:
+        raise UsageError(
+            f"{path.name} is a projector, and belongs to a model.",
+            hint=f"Give the model: `landfast install MODEL --for vision --from {request.folder}`.",
+        )
+    return path
+
+
+def _place(request: InstallRequest, target: "Goal", named: Path | None) -> Path | None:
+    """Where a projector may lie beside the model, or the file of one that was named."""
+    if named is not None:
+        return named
+    if isinstance(target, FileTarget):
+        return target.path.parent
+    if request.folder is None or request.folder.startswith(("http://", "https://")):
+        return None
+    path = Path(request.folder).expanduser()
+    return path.parent if path.is_file() else path
+
+
+def _seer(context: Context, target: "Goal") -> Seer:
+    match target:
+        case InstalledTarget(installed, known):
+            return Seer(installed.id, known, installed)
+        case CatalogueTarget(model, artifact):
+            return Seer(target.id, (model, artifact), context.store.get(target.id))
+    wanted = _goods(target)
+    return Seer(wanted.id, None, context.store.get(wanted.id))
+
+
+def _with_projector(context: Context, sight: Sight, whole: Result[InstallData]) -> Result[InstallData]:
+    """The model with its projector, which is brought after it."""
+    if not sight.offered or whole.data is None:
+        return whole
+    installed, notes = bring(context, whole.data.installed, sight.offered)
+    return msgspec.structs.replace(
+        whole,
+        changed=True,
+        data=msgspec.structs.replace(whole.data, installed=installed),
+        messages=(*whole.messages, *notes),
     )
 
 
@@ -182,7 +256,7 @@ def _again(target: InstalledTarget, request: InstallRequest) -> Goal:
             return target
         raise Unreachable(
             f"{target.installed.id} is damaged, and it came from a file of your own.",
-            hint=f"Name a place that has it: `landfast install {target.installed.id} --from PLACE`.",
+            hint=f"Give a place that has it: `landfast install {target.installed.id} --from PLACE`.",
         )
     return CatalogueTarget(*target.catalogued)
 
@@ -208,6 +282,8 @@ class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
     own: Path | None = None
     """The file that the user named; None where it comes from elsewhere."""
     promise: Promise | None = None
+    beside_bytes: int = 0
+    """What is to come after it."""
 
     @property
     def promisers(self) -> tuple[Pinned, ...]:
@@ -234,12 +310,13 @@ def _bring(
         raise Unreachable(" ".join(error.message for error in silent), hint=silent[0].hint)
     raise Unreachable(
         f"No source offers {wanted.id}.",
-        hint="Connect to a hub or a mirror, or name a folder that holds the files with --from.",
+        hint="Connect to a hub or a mirror, or give the folder that holds the files with --from.",
     )
 
 
 def _bring_from(context: Context, source: Source, place: str, wanted: _Wanted) -> tuple[Installed, bool]:
-    with context.store.transaction(wanted.id, wanted.artifact.size_bytes, context.report) as transaction:
+    need_bytes = wanted.artifact.size_bytes + wanted.beside_bytes
+    with context.store.transaction(wanted.id, need_bytes, context.report) as transaction:
         wanted = _vouched(source, _hashed(context, wanted, transaction.present))
         present = transaction.present
         if present is not None and _is(present, wanted) and _whole(context, present):
@@ -367,5 +444,4 @@ def _recorded(installed: Installed) -> _Wanted:
 
 def _own_id(path: Path) -> str:
     """An id made of a file's name: lower case, and only what the store takes."""
-    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in path.stem.lower())
-    return kept.strip("._-") or "model"
+    return plain_name(path.stem) or "model"

@@ -46,6 +46,6 @@ def _note(text: str) -> Note:
     match = NOTE.fullmatch(text)
     if match is None:
         raise UsageError(
-            f"{text!r} is not of the form LINES:SHA256.", hint="Take it from an earlier `landfast journal verify`."
+            f"{text!r} is not of the form LINES:SHA256.", hint="Use what an earlier `landfast journal verify` printed."
         )
     return Note(int(match[1]), match[2])

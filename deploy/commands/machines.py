@@ -9,7 +9,7 @@ import msgspec
 from deploy.catalog.model import Artifact
 from deploy.commands.context import Context
 from deploy.errors import NotFound, NotWritable, UsageError
-from deploy.fit.fit import gigabytes
+from deploy.quantities import gigabytes
 from deploy.results import Result, info
 from deploy.sources.base import NoOffer, Offer, Reach, Report, Source
 from profiles.budget import budget
@@ -57,7 +57,7 @@ def record_this(_context: Context, file: str) -> Result[RecordData]:
     try:
         path.write_bytes(raw)
     except OSError as error:
-        raise NotWritable(f"{path} cannot be written: {error.strerror}.", hint="Name another file.") from error
+        raise NotWritable(f"{path} cannot be written: {error.strerror}.", hint="Choose another place.") from error
     return Result(
         command="doctor record",
         changed=True,
@@ -104,7 +104,7 @@ def _load(name: str) -> Machine:
         return load_machine(name)
     except UnknownMachine as error:
         near = difflib.get_close_matches(name, list_machines(), 3, 0.3)
-        hint = f"Did you mean {', '.join(near)}?" if near else "`landfast profile --list` names them."
+        hint = f"Did you mean {', '.join(near)}?" if near else "`landfast profile --list` lists them."
         raise NotFound(str(error), hint=hint) from error
     except UnreadableMachine as error:
         raise UsageError(str(error), hint="Make a recording with `landfast doctor --record FILE`.") from error

@@ -8,8 +8,8 @@ from deploy.catalog.model import Model
 from deploy.commands.adapters import AdapterVerdict
 from deploy.commands.adapters import verify as verify_adapters
 from deploy.commands.context import Context
-from deploy.commands.pace import Kept, kept_run
-from deploy.commands.targets import catalogued
+from deploy.commands.pace import KeptPace, kept_run
+from deploy.commands.resolve import catalogued
 from deploy.errors import ExitCode, IntegrityError, NotFound
 from deploy.results import Problem, Result, warning
 from deploy.store.checks import FileVerdict
@@ -43,7 +43,7 @@ class ShowData(msgspec.Struct, frozen=True, kw_only=True):
     model: Model | None
     """The catalogue's entry, without its list of forms; None for a file of the user's own."""
     paths: tuple[str, ...]
-    pace: Kept | None = None
+    pace: KeptPace | None = None
     """How it ran here against its forecast; None before the first run that tells."""
     former: tuple[Installed, ...] = ()
     """Versions that `models switch` can take into use again, the last one first."""
@@ -106,20 +106,21 @@ def list_models(context: Context) -> Result[ListData]:
 
 def _sizes(records: tuple[Installed, ...]) -> dict[str, int]:
     """The distinct files of several models."""
-    return {file.sha256: file.size_bytes for record in records for file in record.files}
+    return {file.sha256: file.size_bytes for record in records for file in record.all_files}
 
 
 def show(context: Context, name: str) -> Result[ShowData]:
     """Show one installed model. Raises NotFound, or IntegrityError when its files changed."""
     installed = named(context, name)
     paths = context.store.open_files(installed, context.report)
+    projector = context.store.open_projector(installed, context.report)
     entry = catalogued(context, installed)
     return Result(
         command="models show",
         data=ShowData(
             installed=installed,
             model=None if entry is None else msgspec.structs.replace(entry[0], artifacts=(entry[1],)),
-            paths=tuple(str(path) for path in paths),
+            paths=tuple(map(str, paths if projector is None else (*paths, projector))),
             pace=kept_run(context.paths, installed.model_id),
             former=context.store.former(installed.id),
         ),
@@ -194,7 +195,7 @@ def named(context: Context, name: str) -> Installed:
         return matches[0]
     if matches:
         forms = ", ".join(record.id for record in matches)
-        raise NotFound(f"{name} is installed in several forms.", hint=f"Name one of them: {forms}.")
+        raise NotFound(f"{name} is installed in several forms.", hint=f"Choose one: {forms}.")
     there = ", ".join(record.id for record in records) or "nothing"
     closed = closed_to(context.store)
     raise NotFound(f"{name} is not installed.", hint=f"Installed: {there}." + (f" {closed.message}" if closed else ""))

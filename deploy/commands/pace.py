@@ -9,10 +9,12 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
+from deploy.commands.context import Context
 from deploy.engine.protocol import Stats
 from deploy.fit.calibration import Calibration
 from deploy.fit.speed import Conditions, Speed, TimedBudget
 from deploy.paths import Paths
+from deploy.store.files import write_durably
 from profiles.budget import Budget, budget
 from profiles.machine import Machine
 
@@ -28,7 +30,7 @@ LOOK_S: Final = 0.1
 SCHEMA: Final = "landfast.pace/1"
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
+class KeptPace(msgspec.Struct, frozen=True, kw_only=True):
     """Promise and reality of one model on this machine."""
 
     forecast_tok_s: float
@@ -57,7 +59,7 @@ class _Disk(msgspec.Struct, frozen=True, kw_only=True):
 class _Book(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = SCHEMA
     machine: str
-    models: dict[str, Kept] = {}
+    models: dict[str, KeptPace] = {}
 
 
 def timed_budget(paths: Paths, machine: Machine, *, now: bool = False) -> Budget:
@@ -70,6 +72,11 @@ def timed_budget(paths: Paths, machine: Machine, *, now: bool = False) -> Budget
         return found
     fields = {name: getattr(found, name) for name in found.__struct_fields__}
     return TimedBudget(**fields, conditions=conditions(paths, machine, now=now))
+
+
+def budget_of(context: Context, *, now: bool = False) -> Budget:
+    """What a model may take of this machine, with what is known of its speed; `now` for one that is about to run."""
+    return timed_budget(context.paths, context.profile(), now=now)
 
 
 def conditions(paths: Paths, machine: Machine, *, now: bool) -> Conditions:
@@ -155,7 +162,7 @@ def read_calibration(paths: Paths, machine: Machine) -> Calibration | None:
     return found if found.machine == fingerprint(machine) and _is_of_this_engine(found.engine) else None
 
 
-def kept_run(paths: Paths, model_id: str) -> Kept | None:
+def kept_run(paths: Paths, model_id: str) -> KeptPace | None:
     """How a model ran on the machine that was last written of."""
     return _book(paths).models.get(model_id)
 
@@ -174,7 +181,7 @@ def keep_run(paths: Paths, machine: str, foreseen: Foreseen, stats: Stats) -> No
     runs = before.runs + 1 if before else 1
     if before is not None:
         ratio = before.ratio + (ratio - before.ratio) / min(runs, MOST_RUNS)
-    kept = Kept(
+    kept = KeptPace(
         forecast_tok_s=round(forecast, 2),
         measured_tok_s=round(stats.decode_tok_s, 2),
         ratio=round(min(max(ratio, LEAST_RATIO), MOST_RATIO), 3),
@@ -229,8 +236,5 @@ def _book_path(paths: Paths) -> Path:
 
 
 def _write(path: Path, raw: bytes) -> None:
-    """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(raw)
-    partial.replace(path)
+    write_durably(path, raw)

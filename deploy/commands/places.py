@@ -41,7 +41,7 @@ def source_at(context: Context, place: str) -> Source:
         return Mirror(place, os.environ)
     path = Path(place).expanduser()
     if not path.exists():
-        raise NotFound(f"There is nothing at {place}.", hint="Check the path, and that the disk or stick is there.")
+        raise NotFound(f"There is nothing at {place}.", hint="Check the path, and that the disk or stick is connected.")
     return BundleSource(open_bundle(path, context.paths)) if is_bundle(path) else Folder(path)
 
 

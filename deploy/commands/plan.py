@@ -8,26 +8,25 @@ import msgspec
 from deploy.catalog.model import Artifact, Model
 from deploy.commands.admission import subject_of
 from deploy.commands.context import Context
-from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, Target, budget_of, resolve
-from deploy.engine.protocol import LoadPlan, Rehearsed
+from deploy.commands.pace import budget_of
+from deploy.commands.resolve import resolve
+from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, Target
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import Rehearsed
 from deploy.errors import ExitCode
 from deploy.fit.advice import Change, advise
 from deploy.fit.demand import Demand, demand_of_file
-from deploy.fit.fit import (
-    DEFAULT_MIN_DECODE_TOK_S,
-    PoolUse,
-    Verdict,
-    Workload,
-    fit,
-    gigabytes,
-    load_plan,
-    room_bytes,
-)
+from deploy.fit.fit import DEFAULT_MIN_DECODE_TOK_S, PoolUse, Verdict, Workload, fit, load_plan
 from deploy.fit.loading import guessing, quickened_file, sparing, turn_s, ways
 from deploy.fit.memory import MemoryPlan, for_users, plan_memory_rehearsed
+from deploy.fit.placement import room_bytes
+from deploy.fit.sight import NAMES as SIGHT_TERMS
+from deploy.fit.sight import default_projector, with_sight
 from deploy.fit.speed import Speed, conditions_of, forecast
 from deploy.gguf.check import ModelFile, inspect_parts
-from deploy.results import Problem, Result, warning
+from deploy.gguf.projector import inspect_projector
+from deploy.quantities import gigabytes
+from deploy.results import Message, Problem, Result, info, warning
 from profiles.budget import Budget
 
 
@@ -59,7 +58,10 @@ def plan(context: Context, name: str, workload: Workload) -> Result[PlanData]:
     target = resolve(context, name, workload)
     data, warnings = plan_target(context, target, found, workload)
     data = _rehearsed(context, target, data, workload)
-    messages = tuple(warning(sentence) for sentence in (*warnings, *_forbidden(context, target)))
+    messages = (
+        *(warning(sentence) for sentence in (*warnings, *_forbidden(context, target))),
+        *_about_eyes(target, workload),
+    )
     if data.verdict in {"too-large", "too-slow"}:
         return Result(
             command="plan",
@@ -78,10 +80,53 @@ def _forbidden(context: Context, target: Target) -> tuple[str, ...]:
     return () if refusal is None else (refusal.sentence,)
 
 
+def _about_eyes(target: Target, workload: Workload) -> tuple[Message, ...]:
+    """Which projector is counted, and what brings it."""
+    known = target.catalogued if isinstance(target, InstalledTarget) else None
+    model = target.model if isinstance(target, CatalogueTarget) else known[0] if known else None
+    projector = None if model is None else default_projector(model, workload.purpose)
+    if projector is None or isinstance(target, FileTarget):
+        return ()
+    if isinstance(target, InstalledTarget) and target.installed.projector is not None:
+        return (info(f"Its projector {target.installed.projector.name} is installed."),)
+    model_id = target.installed.id if isinstance(target, InstalledTarget) else target.id
+    name, size = projector.files[0].name, gigabytes(projector.size_bytes)
+    command = f"`landfast install {model_id} --for vision`"
+    return (info(f"Its projector {name} ({projector.quant} by {projector.publisher}, {size}) comes with {command}."),)
+
+
 def plan_target(
     context: Context, target: Target, found: Budget, workload: Workload
 ) -> tuple[PlanData, tuple[str, ...]]:
-    """The plan of one target, and sentences about what is odd in it."""
+    """The plan of one target, and sentences about what is odd in it; for vision with its projector."""
+    data, odd = _planned(context, target, found, workload)
+    odd = (*odd, *workload.shortfall(data.plan.context_tokens))
+    if workload.purpose != "vision" or not isinstance(target, InstalledTarget):
+        return data, odd
+    projector = context.store.open_projector(target.installed, context.report)
+    if projector is None:
+        return data, odd
+    return _with_memory(data, with_sight(data.memory, inspect_projector(projector)), workload), odd
+
+
+def _with_memory(data: PlanData, memory: MemoryPlan, workload: Workload) -> PlanData:
+    """The plan with other figures of memory, held against the room again."""
+    pools = tuple(_with_use(use, memory.within(use.name)) for use in data.pools) if data.plan.gpu_layers else ()
+    found = msgspec.structs.replace(
+        data, memory=memory, peak_bytes=memory.peak_bytes, hard_bytes=memory.hard_bytes, pools=pools
+    )
+    if data.verdict not in {"fits", "too-large"}:
+        return found
+    short = next((use for use in pools if use.peak_bytes > use.room_bytes), found)
+    verdict, reason = _judge(short.peak_bytes, short.room_bytes, data.speed, workload)
+    return msgspec.structs.replace(found, verdict=verdict, reason=reason)
+
+
+def _with_use(use: PoolUse, memory: MemoryPlan) -> PoolUse:
+    return msgspec.structs.replace(use, hard_bytes=memory.hard_bytes, peak_bytes=memory.peak_bytes)
+
+
+def _planned(context: Context, target: Target, found: Budget, workload: Workload) -> tuple[PlanData, tuple[str, ...]]:
     match target:
         case CatalogueTarget(model, artifact) | InstalledTarget(_, (model, artifact)):
             return _of_catalogue(model, artifact, found, workload), ()
@@ -102,13 +147,8 @@ def _rehearsed(context: Context, target: Target, data: PlanData, workload: Workl
     paths = context.store.open_files(target.installed, context.report)
     said = context.engine.rehearse(paths, data.plan)
     memory = for_users(plan_memory_rehearsed(said, data.plan, inspect_parts(paths).shape), workload.users)
-    found = msgspec.structs.replace(
-        data, memory=memory, peak_bytes=memory.peak_bytes, hard_bytes=memory.hard_bytes, pools=()
-    )
-    if data.verdict not in {"fits", "too-large"}:
-        return found
-    verdict, reason = _judge(memory.peak_bytes, data.room_bytes, data.speed, workload)
-    return msgspec.structs.replace(found, verdict=verdict, reason=reason)
+    eyes = tuple(term for term in data.memory.terms if term.name in SIGHT_TERMS)
+    return _with_memory(data, MemoryPlan(terms=(*memory.terms, *eyes)), workload)
 
 
 class _Own(NamedTuple):
@@ -199,10 +239,10 @@ def _judge(
 ) -> tuple[Literal["fits", "too-large", "too-slow"], str]:
     decode = speed.decode_tok_s.known or 0.0
     if need > room:
-        return "too-large", f"It needs {gigabytes(need)}; there are {gigabytes(room)} for it."
+        return "too-large", f"It needs {gigabytes(need)}; {gigabytes(room)} are free for it."
     if decode < workload.min_decode_tok_s:
-        return "too-slow", f"About {decode:.1f} tokens a second; {workload.min_decode_tok_s:g} are asked for."
-    return "fits", f"It takes {gigabytes(need)} of {gigabytes(room)}, and writes about {decode:.0f} tokens a second."
+        return "too-slow", f"It writes about {decode:.1f} tok/s; {workload.min_decode_tok_s:g} tok/s are asked for."
+    return "fits", f"It takes {gigabytes(need)} of {gigabytes(room)}, and writes about {decode:.0f} tok/s."
 
 
 def _advice(data: PlanData) -> str:

@@ -7,8 +7,8 @@ import msgspec
 
 from deploy.commands.admission import subject_of_installed
 from deploy.commands.context import Context
+from deploy.commands.resolve import catalogued
 from deploy.commands.sources import place_of
-from deploy.commands.targets import catalogued
 from deploy.policy.document import Document
 from deploy.policy.policy import Policy
 from deploy.policy.subject import Subject, of_model

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from deploy.engine.client import Session
+from deploy.engine.base import Session
 from deploy.engine.protocol import ChatMessage, Done, Embedded, Event, Generate, Reading, Stats
 from deploy.engine.state_protocol import StateShape
 from deploy.errors import LandfastError, PolicyRefused
@@ -37,7 +37,7 @@ class Recorder:
             self.problem = error.message
             if self._required is not None:
                 raise PolicyRefused(
-                    f"The policy requires the journal, and it cannot be written: {error.message}",
+                    f"The policy requires the journal, which cannot be written: {error.message}",
                     hint=f"Rule {self._required.rule} in {self._required.file}. {error.hint}".strip(),
                 ) from error
 

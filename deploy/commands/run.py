@@ -1,14 +1,15 @@
 """`landfast run`: one prompt, one answer."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
 from deploy.commands import sessions
 from deploy.commands.answers import problem_of, read_schema
-from deploy.commands.context import Context
-from deploy.commands.pictures import Sight, read_images, seeing
+from deploy.commands.context import Context, UsedProjector
+from deploy.commands.pictures import eyes_of, read_images, seeing
 from deploy.commands.session import MemoryUse, Opened
 from deploy.engine.protocol import (
     Adapter,
@@ -44,7 +45,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     images: tuple[Path, ...] = ()
     """Files that go before the prompt."""
     projector: Path | None = None
-    """What turns them into something that the model can read."""
+    """What turns them into something that the model can read; None for the one that was installed with it."""
     keep: str | None = None
     """Keep the session on the disk under this name."""
     resume: str | None = None
@@ -72,7 +73,7 @@ class RunData(msgspec.Struct, frozen=True, kw_only=True):
     seal: SealReport
     """What the engine process had given up before it read the model."""
     engine: str
-    projector: Sight | None = None
+    projector: UsedProjector | None = None
     """What the images were looked at with; None for text alone."""
     resumed: sessions.Resumed | None = None
     kept: sessions.Kept | None = None
@@ -84,11 +85,16 @@ def run(context: Context, request: RunRequest, on_event: Callable[[Event], None]
         raise UsageError("There is no prompt.", hint='Give one: `landfast run "..."`, or pipe a text into the command.')
     schema = None if request.schema is None else read_schema(request.schema)
     sessions.require_keepable(context, request.keep, request.resume)
-    images = read_images(request.images, projector=request.projector, kept=request.keep or request.resume)
-    context = seeing(context, request.projector, images)
+    model, projector = request.model, request.projector
+    if request.images and projector is None and not (request.keep or request.resume):
+        model, projector = eyes_of(context, model, request.workload)
+    images = read_images(request.images, projector=projector, kept=request.keep or request.resume)
+    context = seeing(context, projector, images)
     with sessions.resuming(context, request.resume) as kept:
         question = _question(request, schema, images, () if kept is None else kept.header.messages)
-        opened = sessions.open_like(context, kept, request.model, request.workload, request.adapters)
+        opened = sessions.open_like(context, kept, model, request.workload, request.adapters)
+        if request.model is None and model is not None:
+            opened = replace(opened, why="It ranks best among the installed models that have a projector.")
         try:
             resumed = sessions.take_over(context, opened, kept)
             answer, done = _answer(opened, question, on_event)
@@ -126,7 +132,9 @@ def _answer(opened: Opened, question: Generate, on_event: Callable[[Event], None
             thoughts.append(event.text)
         elif isinstance(event, Done):
             return ChatMessage("assistant", "".join(pieces), "".join(thoughts)), event
-    raise EngineFailed("The engine ended its answer without a word.")
+    raise EngineFailed(
+        "The engine ended its answer without a word.", hint="Ask again with another --seed, or try another model."
+    )
 
 
 def _result(opened: Opened, data: RunData, problem: LandfastError | None) -> Result[RunData]:

@@ -12,7 +12,7 @@ from deploy.fit.advice import Change, advise
 from deploy.fit.fit import Workload
 from deploy.fit.rank import Ranking, rank
 from deploy.fit.speed import conditions_of
-from deploy.results import Message, Problem, Result, info
+from deploy.results import Message, Problem, Result, info, warning
 from deploy.sources.base import Reach
 from profiles.budget import Budget
 from profiles.machine import Machine
@@ -45,7 +45,7 @@ def select(context: Context, workload: Workload) -> Result[SelectData]:
     found = timed_budget(context.paths, machine)
     catalog = context.catalog()
     reach = reach_all(context.sources)
-    ranking = rank(catalog, found, workload, availability(context, reach), forbidden(context.policy))
+    ranking = rank(catalog, found, workload, availability(context, reach, workload.purpose), forbidden(context.policy))
     data = SelectData(
         machine=machine,
         budget=found,
@@ -55,7 +55,7 @@ def select(context: Context, workload: Workload) -> Result[SelectData]:
         ranking=ranking,
         advice=_advice(catalog, ranking, found, workload),
     )
-    messages = (*reach_messages(context, reach), *_about(workload))
+    messages = (*reach_messages(context, reach), *_about(context, workload, ranking), *_short(workload, ranking))
     if ranking.chosen is None:
         return Result(
             command="select",
@@ -84,12 +84,21 @@ def _advice(catalog: Catalog, ranking: Ranking, found: Budget, workload: Workloa
     return None
 
 
-def _about(workload: Workload) -> tuple[Message, ...]:
-    if workload.purpose != "vision":
+def _about(context: Context, workload: Workload, ranking: Ranking) -> tuple[Message, ...]:
+    """How the chosen model gets its eyes, where it has none yet."""
+    if workload.purpose != "vision" or ranking.chosen is None:
         return ()
-    return (
-        info("To look at images a model needs its projector (mmproj), which is not in the catalogue: see --projector."),
-    )
+    if any(record.projector and record.id == ranking.chosen.fit.id for record in context.store.installed()):
+        return ()
+    command = f"`landfast install {ranking.chosen.fit.id} --for vision`"
+    return (info(f"The projector that it looks at images with is counted, and comes with {command}."),)
+
+
+def _short(workload: Workload, ranking: Ranking) -> tuple[Message, ...]:
+    """Where the chosen model gets less context than was asked for."""
+    if ranking.chosen is None:
+        return ()
+    return tuple(map(warning, workload.shortfall(ranking.chosen.fit.plan.context_tokens)))
 
 
 def _about_speed(machine: Machine, found: Budget) -> tuple[Message, ...]:
@@ -111,14 +120,14 @@ def _nothing(ranking: Ranking, workload: Workload) -> Problem:
     if out_of_reach:
         return Problem(
             "nothing-fits",
-            "One model fits this machine, but it cannot be had from here."
+            "One model fits this machine, but no source in reach has it."
             if out_of_reach == 1
-            else f"{out_of_reach} models fit this machine, but none of them can be had from here.",
-            "Connect to a hub or a mirror, or bring files and use `landfast install MODEL --from FOLDER`.",
+            else f"{out_of_reach} models fit this machine, but no source in reach has any of them.",
+            "Connect to a hub or a mirror, or copy the files here and run `landfast install MODEL --from FOLDER`.",
         )
     return Problem(
         "nothing-fits",
         f"No model fits this machine with {workload.context_tokens:,} tokens of context "
-        f"at {workload.min_decode_tok_s:g} tokens a second.",
+        f"at {workload.min_decode_tok_s:g} tok/s.",
         "Ask for a shorter --context or a lower --min-speed, or free memory.",
     )

@@ -8,21 +8,24 @@ from typing import Final
 import msgspec
 
 from deploy.commands.adapters import usable
-from deploy.commands.admission import require_admitted
-from deploy.commands.context import Context
-from deploy.commands.pace import Foreseen, keep_run
-from deploy.commands.pictures import Sight
+from deploy.commands.admission import require_admitted, require_sight_admitted
+from deploy.commands.context import Context, UsedProjector
+from deploy.commands.pace import Foreseen, budget_of, keep_run
 from deploy.commands.plan import PlanData, plan_target
 from deploy.commands.recording import RecordedSession, Recorder
-from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, best_installed, budget_of, resolve
-from deploy.engine.client import Session
-from deploy.engine.protocol import Adapter, LoadPlan
+from deploy.commands.resolve import best_installed, resolve
+from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget
+from deploy.engine.base import Session
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import Adapter
 from deploy.errors import LandfastError, NotEnoughMemory, NotFound
-from deploy.fit.fit import Workload, gigabytes
+from deploy.fit.fit import Workload
 from deploy.fit.speed import conditions_of
 from deploy.gguf.adapter import AdapterFile, require_fits
 from deploy.journal import Event, Journal
+from deploy.quantities import gigabytes
 from deploy.sources.base import Progress
+from profiles.budget import Budget
 
 OWN_MEMORY_SPARE_BYTES: Final = 1 << 30
 """The interpreter, its libraries and their threads' stacks, generously."""
@@ -43,6 +46,8 @@ class Opened:
     """Of its files in the store; none for a file that is named by its path."""
     adapters: tuple[tuple[str, float], ...] = ()
     """SHA-256 and scale of each adapter."""
+    sight: UsedProjector | None = None
+    """What it looks at images with; None for text alone."""
 
 
 Reshape = Callable[[PlanData, tuple[Path, ...]], PlanData]
@@ -71,10 +76,7 @@ def open_model(
     InvalidModel for an adapter that does not belong to it.
     """
     found = budget_of(context, now=True)
-    target = best_installed(context, found, workload) if name is None else resolve(context, name, workload)
-    if isinstance(target, CatalogueTarget):
-        raise NotFound(f"{target.id} is not installed.", hint=f"Run `landfast install {target.id}` first.")
-    require_admitted(context, target)
+    target = _admitted(context, name, found, workload)
     plan, warnings = plan_target(context, target, found, workload)
     files = _files(context, target)
     judged = usable(context, adapters)
@@ -97,7 +99,18 @@ def open_model(
         asked=str(target.path) if isinstance(target, FileTarget) else target.installed.id,
         sha256=_hashes(target),
         adapters=tuple((adapter.sha256, adapter.scale) for adapter, _ in judged),
+        sight=context.sight,
     )
+
+
+def _admitted(context: Context, name: str | None, found: Budget, workload: Workload) -> FileTarget | InstalledTarget:
+    """The model that is here and may run."""
+    target = best_installed(context, found, workload) if name is None else resolve(context, name, workload)
+    if isinstance(target, CatalogueTarget):
+        raise NotFound(f"{target.id} is not installed.", hint=f"Run `landfast install {target.id}` first.")
+    require_admitted(context, target)
+    require_sight_admitted(context, target)
+    return target
 
 
 def _open(
@@ -128,13 +141,13 @@ def _adapted(
     return replace(context, engine=context.engine.with_adapters([adapter for adapter, _ in adapters]))
 
 
-def _label(plan: PlanData, adapters: Judged, sight: Sight | None) -> str:
+def _label(plan: PlanData, adapters: Judged, sight: UsedProjector | None) -> str:
     """What the journal calls the model: its id, and the hashes of what lies beside it, which no lock file knows."""
     label = "+lora:".join((plan.id, *(adapter.sha256 for adapter, _ in adapters)))
     return label if sight is None else f"{label}+vision:{sight.sha256}"
 
 
-def _heavier(plan: PlanData, adapters: Judged, sight: Sight | None) -> PlanData:
+def _heavier(plan: PlanData, adapters: Judged, sight: UsedProjector | None) -> PlanData:
     """The plan with the adapters, which are held in memory as they are in their files, and with the projector."""
     size = sum(found.file_bytes for _, found in adapters) + (0 if sight is None else sight.memory_bytes)
     return msgspec.structs.replace(plan, peak_bytes=plan.peak_bytes + size, hard_bytes=plan.hard_bytes + size)
@@ -154,7 +167,8 @@ def _bounded(plan: PlanData) -> LoadPlan:
 def _weaknesses(session: RecordedSession) -> tuple[str, ...]:
     """What a person should know about this run beside its answer."""
     unsealed = () if session.ready.sealed else session.ready.seal.notes
-    return (*unsealed, *((session.journal_problem,) if session.journal_problem else ()))
+    unrecorded = (f"This run is not in the journal. {session.journal_problem}",) if session.journal_problem else ()
+    return (*unsealed, *unrecorded)
 
 
 def _files(context: Context, target: FileTarget | InstalledTarget) -> tuple[Path, ...]:
@@ -166,7 +180,7 @@ def _files(context: Context, target: FileTarget | InstalledTarget) -> tuple[Path
 def _require_memory(plan: PlanData) -> None:
     if plan.hard_bytes > plan.room_bytes:
         raise NotEnoughMemory(
-            f"{plan.name} needs {gigabytes(plan.hard_bytes)} of memory that cannot be given back; "
+            f"{plan.name} needs {gigabytes(plan.hard_bytes)} of memory at the least; "
             f"{gigabytes(plan.room_bytes)} are free for it.",
             hint="Close other programs, ask for a shorter --context, or choose a smaller model.",
         )

@@ -5,14 +5,13 @@ state of it, not encrypted, in a file that its owner alone can read and that nob
 """
 
 import datetime as dt
-import os
 import re
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 import msgspec
 
@@ -21,13 +20,14 @@ from deploy.commands.plan import PlanData
 from deploy.commands.session import Opened, open_model
 from deploy.conversations import title_of
 from deploy.engine.protocol import Adapter, ChatMessage
-from deploy.engine.state_file import Header, Origin, StateFile, opened, size_of, write
+from deploy.engine.state_file import Header, Origin, StateFile, length_bytes, opened, write
 from deploy.errors import EngineFailed, IntegrityError, LandfastError, NotEnoughSpace, NotFound, UsageError
 from deploy.fit.fit import Workload
 from deploy.keys import secret_key
+from deploy.quantities import gigabytes
 from deploy.results import Message, Result, info, warning
-from deploy.sources.base import Progress
-from deploy.store.files import delete, disk_errors, human_bytes, sha256_of, sync_folder
+from deploy.sources.base import Progress, silent
+from deploy.store.files import becoming, delete, disk_errors, sha256_of
 from deploy.store.locks import hold
 
 LIMIT_BYTES: Final = 8 << 30
@@ -103,13 +103,18 @@ def list_sessions(context: Context) -> Result[SessionList]:
     return Result(command="sessions", data=data, messages=notes if data.forbidden and data.sessions else ())
 
 
-def remove(context: Context, name: str | None) -> Result[SessionRemoval]:
-    """Remove one kept session, or all. Raises NotFound."""
-    folder = context.paths.sessions
-    found = [path for path in _files(folder) if name is None or path.stem == name]
+def removable(context: Context, name: str | None) -> list[Path]:
+    """The files of one kept session, or of all, before anybody is asked whether they may go. Raises NotFound."""
+    found = [path for path in _files(context.paths.sessions) if name is None or path.stem == name]
     if name is not None and not found:
         raise _unknown(name)
-    with disk_errors(folder):
+    return found
+
+
+def remove(context: Context, name: str | None) -> Result[SessionRemoval]:
+    """Remove one kept session, or all. Raises NotFound."""
+    found = removable(context, name)
+    with disk_errors(context.paths.sessions):
         freed = sum(map(delete, found))
     names = tuple(dict.fromkeys(path.stem for path in found))
     return Result(command="sessions remove", changed=bool(found), data=SessionRemoval(removed=names, freed_bytes=freed))
@@ -124,11 +129,13 @@ def require_keepable(context: Context, keep: str | None, resume: str | None) -> 
         raise refusal.error("keeping or resuming a session")
     for name in (keep, resume):
         if name is not None and not NAME.fullmatch(name):
-            raise UsageError(f"{name!r} is no name for a session.", hint="Use letters, digits, dots and hyphens.")
+            raise UsageError(
+                f"{name!r} cannot be the name of a session.", hint="Use letters, digits, dots and hyphens."
+            )
     if keep is not None and keep != resume and _file(context, keep).exists():
         raise UsageError(
             f"A session is kept as {keep} already.",
-            hint=f"Choose another name, go on with it (--resume {keep} --keep {keep}), or remove it first: "
+            hint=f"Choose another name, continue it (--resume {keep} --keep {keep}), or remove it first: "
             f"`landfast sessions remove {keep}`.",
         )
 
@@ -214,12 +221,13 @@ def keep(context: Context, model: Opened, name: str, messages: Sequence[ChatMess
     with disk_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.parent.chmod(0o700)
-        _require_room(path.parent, size_of(header))
-    context.report(Progress(step="note", text=f"Keeping the session as {name}: {human_bytes(size_of(header))}."))
-    with hold(path.parent / ".lock", "keeps a session", _silent, LOCK_WAIT_S), disk_errors(path.parent):
-        with _unfinished(path) as file:
+        _require_room(path.parent, length_bytes(header))
+    context.report(Progress(step="note", text=f"Keeping the session as {name}: {gigabytes(length_bytes(header))}."))
+    with hold(path.parent / ".lock", "keeps a session", silent, LOCK_WAIT_S), disk_errors(path.parent):
+        unfinished = path.with_suffix(UNFINISHED)
+        delete(unfinished)  # of one who was killed
+        with becoming(path, unfinished, 0o600) as file:
             write(file, secret_key(context.paths), header, model.session.save_state(shape))
-        sync_folder(path.parent)
     return Kept(name=name, file=str(path), tokens=len(shape.tokens), size_bytes=path.stat().st_size)
 
 
@@ -227,16 +235,16 @@ def notes_of(resumed: Resumed | None, kept: Kept | None) -> tuple[Message, ...]:
     """What a person should know about a session that was taken up or kept."""
     unused = resumed is not None and resumed.why_not
     return (
-        *((warning(f"The kept state is not used: {unused}. All was read again."),) if unused else ()),
+        *((warning(f"The kept state is not used: {unused}. Everything was read again."),) if unused else ()),
         *((info(_kept_as(kept)),) if kept is not None else ()),
     )
 
 
 def _kept_as(kept: Kept) -> str:
     return (
-        f"The session is kept as {kept.name}: {kept.tokens:,} tokens, {human_bytes(kept.size_bytes)} in {kept.file}. "
+        f"The session is kept as {kept.name}: {kept.tokens:,} tokens, {gigabytes(kept.size_bytes)} in {kept.file}. "
         "The file holds what was said, not encrypted; you alone can read it. "
-        f"Go on with --resume {kept.name}, or remove it with `landfast sessions remove {kept.name}`."
+        f"Continue with --resume {kept.name}, or remove it with `landfast sessions remove {kept.name}`."
     )
 
 
@@ -260,33 +268,16 @@ def _build() -> str:
     return hashlib.sha256(record.encode()).hexdigest()[:16]
 
 
-@contextmanager
-def _unfinished(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its name when it is whole, and is gone where it does not become that."""
-    part = path.with_name(path.stem + UNFINISHED)
-    part.unlink(missing_ok=True)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, for its mode
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
 def _require_room(folder: Path, size_bytes: int) -> None:
     if size_bytes > LIMIT_BYTES:
         raise NotEnoughSpace(
-            f"The session takes {human_bytes(size_bytes)}, and at most {human_bytes(LIMIT_BYTES)} are kept.",
+            f"The session takes {gigabytes(size_bytes)}, and at most {gigabytes(LIMIT_BYTES)} are kept.",
             hint="Keep one with less text.",
         )
     free = shutil.disk_usage(folder).free
     if size_bytes > free:
         raise NotEnoughSpace(
-            f"The session takes {human_bytes(size_bytes)}, and {folder} has {human_bytes(free)} free.",
+            f"The session takes {gigabytes(size_bytes)}, and {folder} has {gigabytes(free)} free.",
             hint="Free some space, or remove sessions that are not needed: `landfast sessions`.",
         )
 
@@ -309,7 +300,7 @@ def _listed(context: Context, path: Path) -> ListedSession:
         context_tokens=header.plan.context_tokens,
         created=header.created,
         begins=title_of(said),
-        problem="" if whole else "Its file was cut: all would be read again.",
+        problem="" if whole else "Its file is cut short: everything would be read again.",
     )
 
 
@@ -324,8 +315,4 @@ def _file(context: Context, name: str) -> Path:
 
 
 def _unknown(name: str) -> NotFound:
-    return NotFound(f"There is no kept session {name}.", hint="`landfast sessions` lists those that there are.")
-
-
-def _silent(_: Progress) -> None:
-    """A report that nobody reads."""
+    return NotFound(f"There is no kept session {name}.", hint="`landfast sessions` lists those that are kept.")

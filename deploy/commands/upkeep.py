@@ -45,7 +45,7 @@ def repair(context: Context, name: str | None, place: str | None) -> Result[Veri
         second,
         changed=bool(repaired) or first.changed,
         data=msgspec.structs.replace(second.data, repaired=tuple(repaired)),
-        messages=tuple(info(f"{model_id} was damaged and is whole again.") for model_id in repaired),
+        messages=tuple(info(f"{model_id} was damaged and is repaired.") for model_id in repaired),
         errors=(*failures, *second.errors),
         exit_code=ExitCode.INTEGRITY if failures else second.exit_code,
     )
@@ -71,13 +71,15 @@ def collect(context: Context, *, former: bool = False) -> Result[CollectData]:
 
 def _rubbish(context: Context, former: bool) -> tuple[Rubbish, ...]:  # noqa: FBT001 - passed on
     versions = _former_versions(context) if former else ()
-    used = {sha256 for record in context.store.installed() for sha256 in record.hashes}
+    used = {file.sha256 for record in context.store.installed() for file in record.all_files}
     return (
         *context.store.rubbish(),
         *adapters_of(context.paths).rubbish(),
         *(
             Rubbish(
-                kind="former", name=one.version, size_bytes=sum(f.size_bytes for f in one.files if f.sha256 not in used)
+                kind="former",
+                name=one.version,
+                size_bytes=sum(f.size_bytes for f in one.all_files if f.sha256 not in used),
             )
             for one in versions
         ),

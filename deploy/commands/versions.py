@@ -32,7 +32,7 @@ def rollback(context: Context, name: str) -> Result[SwitchData]:
     record = named(context, name)
     earlier = next((one for one in context.store.former(record.id) if one.serial < record.serial), None)
     if earlier is None:
-        raise NotFound(f"{record.id} has no earlier version here.", hint="`landfast models show` lists what is kept.")
+        raise NotFound(f"{record.id} has no former version here.", hint="`landfast models show` lists what is kept.")
     used = context.store.switch(record.id, earlier.serial, context.report)
     return _switched(context, used, "models rollback", changed=True)
 

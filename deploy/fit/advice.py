@@ -6,8 +6,9 @@ from typing import Final, Literal
 import msgspec
 
 from deploy.catalog.model import Artifact, Model
-from deploy.fit.fit import Fit, Workload, fit, gigabytes
+from deploy.fit.fit import Fit, Workload, fit
 from deploy.fit.placement import HOST_SHARE_PERCENT
+from deploy.quantities import gigabytes
 from profiles.budget import Budget
 from profiles.machine import Fact
 
@@ -71,7 +72,7 @@ def _more_memory(model: Model, artifact: Artifact, budget: Budget, workload: Wor
         kind="memory",
         value=more,
         sentence=f"It fits with {gigabytes(more)} more memory for it ({gigabytes(refused.peak_bytes)} in all), "
-        f"at about {decode:.1f} tokens a second.",
+        f"at about {decode:.1f} tok/s.",
     )
 
 
@@ -80,4 +81,4 @@ def _slower(refused: Fit) -> Change | None:
     if not decode:
         return None
     speed = math.floor(decode * 10) / 10
-    return Change(kind="speed", value=speed, sentence=f"It will do with --min-speed {speed:g}.")
+    return Change(kind="speed", value=speed, sentence=f"It is fast enough for --min-speed {speed:g}.")

@@ -11,7 +11,8 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from deploy.engine.protocol import LoadPlan, Measured, Step
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.measure_protocol import Measured, Step
 from deploy.gguf.ggml_types import TENSOR_TYPES
 from deploy.gguf.hollow import HollowModel, Matrix
 

@@ -1,14 +1,14 @@
 """Puts one model on one machine: the plan, what it takes, how fast it will be, and whether that will do."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from deploy.catalog.model import Artifact, Model
-from deploy.engine.protocol import LoadPlan
+from deploy.engine.load_plan import LoadPlan
 from deploy.fit.demand import Demand, demand_of
 from deploy.fit.loading import quickened, sparing, ways
 from deploy.fit.memory import MemoryPlan, for_users, plan_memory
@@ -22,9 +22,11 @@ from deploy.fit.placement import (
     shape_of,
 )
 from deploy.fit.quality import quality
+from deploy.fit.sight import default_projector, sight_terms
 from deploy.fit.speed import Speed, conditions_of
 from deploy.fit.spread import Asked, spread_forecast
 from deploy.fit.suit import Purpose, Suit, suit
+from deploy.quantities import gigabytes
 from profiles.budget import Budget, Pool
 from profiles.machine import Fact
 
@@ -52,6 +54,13 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     users: int = 1
     """How many have a conversation in memory at once; they take turns."""
 
+    def shortfall(self, context_tokens: int) -> tuple[str, ...]:
+        """That a model gets less context than was asked for, since it was trained for no more."""
+        if not DEFAULT_CONTEXT_TOKENS < self.context_tokens > context_tokens:
+            return ()
+        trained = f"The model was trained for {context_tokens:,} tokens of context, and gets these"
+        return (f"{trained}; {self.context_tokens:,} are asked for.",)
+
 
 class Fit(msgspec.Struct, frozen=True, kw_only=True):
     """One model in one quantised form on one machine."""
@@ -66,6 +75,7 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True):
     licence: str
     restrictions: str | None
     size_bytes: int
+    """All files, the projector's too where it is to look at images."""
     pool: str
     """The memory it goes into, or those, in words."""
     room_bytes: int
@@ -91,7 +101,7 @@ def fit(model: Model, artifact: Artifact, budget: Budget, workload: Workload) ->
 
 
 def place(model: Model, artifact: Artifact, budget: Budget, workload: Workload) -> "Placed":
-    """The best placement. Of the workload only context and users matter, so that other purposes can share it."""
+    """The best placement. Of the workload only context, users, and whether it is to look at images matter."""
     demand = demand_of(model, artifact)
     conditions = conditions_of(budget)
     timed = (
@@ -141,36 +151,57 @@ class Placed(NamedTuple):
     speed: Speed
 
 
-def _trials(model: Model, artifact: Artifact, budget: Budget, workload: Workload, demand: Demand) -> Iterator[_Trial]:
-    """The first of each series that fits, with a q8_0 cache where only that does; the host's is last, fit or not."""
-    context, tables = min(workload.context_tokens, model.context_tokens), shape_of(model).tables
-    wholes: dict[LoadPlan, MemoryPlan] = {}
+class _Tries:
+    """What ways to load one form of a model would take; the memory of one plan is worked out once."""
 
-    def trial(placement: Placement, kv_type: Literal["f16", "q8_0"]) -> _Trial:
-        return tried(placement, load_plan(context, placement.shares[0].pool, budget, kv_type=kv_type))
+    def __init__(self, model: Model, artifact: Artifact, budget: Budget, workload: Workload) -> None:
+        self._model, self._artifact, self._budget, self._users = model, artifact, budget, workload.users
+        self._context_tokens = min(workload.context_tokens, model.context_tokens)
+        self._tables = shape_of(model).tables
+        self._projector = default_projector(model, workload.purpose)
+        self._wholes: dict[LoadPlan, MemoryPlan] = {}
 
-    def tried(placement: Placement, plan: LoadPlan) -> _Trial:
-        quick = loaded(placement, quickened(plan, model.memory))
-        return quick if quick.fits else loaded(placement, sparing(plan))
+    def first_that_fits(self, series: Sequence[Placement]) -> _Trial | None:
+        """With a q8_0 cache only where nothing fits with a full one."""
+        kv_types: tuple[Literal["f16", "q8_0"], ...] = ("f16", "q8_0")
+        tries = (self.plain(placement, kv_type) for kv_type in kv_types for placement in series)
+        return next((found for found in tries if found.fits), None)
 
-    def loaded(placement: Placement, plan: LoadPlan) -> _Trial:
-        plain = msgspec.structs.replace(plan, gpu_layers=0)
-        if plain not in wholes:
-            wholes[plain] = for_users(plan_memory(model, artifact, plain), workload.users)
-        memory = placed_memory(wholes[plain], tables, placement)
+    def plain(self, placement: Placement, kv_type: Literal["f16", "q8_0"] = "f16") -> _Trial:
+        """The plan that asks for least beside the weights."""
+        return self.loaded(
+            placement, load_plan(self._context_tokens, placement.shares[0].pool, self._budget, kv_type=kv_type)
+        )
+
+    def loaded(self, placement: Placement, plan: LoadPlan) -> _Trial:
+        """A plan with what makes it quicker, where there is room for that."""
+        quick = self._exactly(placement, quickened(plan, self._model.memory))
+        return quick if quick.fits else self._exactly(placement, sparing(plan))
+
+    def _exactly(self, placement: Placement, plan: LoadPlan) -> _Trial:
+        host_plan = msgspec.structs.replace(plan, gpu_layers=0)
+        if host_plan not in self._wholes:
+            self._wholes[host_plan] = for_users(plan_memory(self._model, self._artifact, host_plan), self._users)
+        memory = placed_memory(self._wholes[host_plan], self._tables, placement)
+        if self._projector is not None:
+            eyes = sight_terms(self._model, self._projector, placement.shares[0].label)
+            memory = MemoryPlan(terms=(*memory.terms, *eyes))
         return _Trial(placement, placed_plan(plan, placement), memory, _uses(memory, placement))
 
+
+def _trials(model: Model, artifact: Artifact, budget: Budget, workload: Workload, demand: Demand) -> Iterator[_Trial]:
+    """The first of each series that fits, with a q8_0 cache where only that does; the host's is last, fit or not."""
+    tries = _Tries(model, artifact, budget, workload)
     for series in placements(model, artifact, budget):
-        full = next((found for found in (trial(placement, "f16") for placement in series) if found.fits), None)
-        found = full or next((t for t in (trial(placement, "q8_0") for placement in series) if t.fits), None)
+        found = tries.first_that_fits(series)
         host = series[-1].shares[0].pool
         if host.kind != "host":
             yield from () if found is None else (found,)
             continue
-        last = found or trial(series[-1], "f16")
+        last = found or tries.plain(series[-1])
         every = ways(last.plan, demand, host, budget.threads, conditions_of(budget))
         for plan in every if found else islice(every, 1):  # what does not fit the plain way fits none
-            yield tried(last.placement, plan)
+            yield tries.loaded(last.placement, plan)
 
 
 def _uses(memory: MemoryPlan, placement: Placement) -> tuple[PoolUse, ...]:
@@ -193,6 +224,7 @@ def _preference(trial: _Trial, speed: Speed) -> tuple[bool, float, int]:
 def judged(model: Model, artifact: Artifact, placed: Placed, workload: Workload) -> Fit:
     """What a placed model is for a workload."""
     trial, speed = placed
+    projector = default_projector(model, workload.purpose)
     suited = suit(model, workload.purpose, workload.language)
     verdict, reason = _judge(model, trial, speed, workload, suited)
     return Fit(
@@ -204,7 +236,7 @@ def judged(model: Model, artifact: Artifact, placed: Placed, workload: Workload)
         publisher=model.publisher,
         licence=model.licence.id,
         restrictions=model.licence.restrictions,
-        size_bytes=artifact.size_bytes,
+        size_bytes=artifact.size_bytes + (0 if projector is None else projector.size_bytes),
         pool=trial.placement.name,
         room_bytes=sum(use.room_bytes for use in trial.uses),
         pools=trial.uses,
@@ -228,7 +260,10 @@ def _judge(model: Model, trial: _Trial, speed: Speed, workload: Workload, suited
     decode = (speed.decode_tok_s.known or 0.0) / workload.users
     each = " for each user" if workload.users > 1 else ""
     if decode < workload.min_decode_tok_s:
-        return "too-slow", f"About {decode:.1f} tokens a second{each}; {workload.min_decode_tok_s:g} are asked for."
+        return (
+            "too-slow",
+            f"It writes about {decode:.1f} tok/s{each}; {workload.min_decode_tok_s:g} tok/s are asked for.",
+        )
     if suited.refusal is not None:
         return ("not-for-chat" if model.capabilities.chat is False else "unsuited"), suited.refusal
     context = f"{trial.plan.context_tokens:,} tokens of context"
@@ -236,27 +271,5 @@ def _judge(model: Model, trial: _Trial, speed: Speed, workload: Workload, suited
     room = " and ".join(
         f"{gigabytes(use.peak_bytes)} of {gigabytes(use.room_bytes)} in {use.name}" for use in trial.uses
     )
-    return "fits", f"It takes {room} with {context}{cache}, and writes about {decode:.0f} tokens a second{each}."
-
-
-def gigabytes(count: int) -> str:
-    """Bytes as people read them: decimal, two or three figures."""
-    if count >= 10**10:
-        return f"{count / 1e9:.0f} GB"
-    if count >= 10**9:
-        return f"{count / 1e9:.1f} GB"
-    return f"{max(1, round(count / 1e6)) if count else 0} MB"
-
-
-__all__ = [
-    "DEFAULT_CONTEXT_TOKENS",
-    "DEFAULT_MIN_DECODE_TOK_S",
-    "Fit",
-    "PoolUse",
-    "Verdict",
-    "Workload",
-    "fit",
-    "gigabytes",
-    "load_plan",
-    "room_bytes",
-]
+    sight = " and its projector for images" if default_projector(model, workload.purpose) else ""
+    return "fits", f"It takes {room} with {context}{cache}{sight}, and writes about {decode:.0f} tok/s{each}."

@@ -6,7 +6,8 @@ from typing import Final, Literal
 import msgspec
 
 from deploy.catalog.model import MemoryCurve
-from deploy.engine.protocol import LoadPlan, Rehearsed
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import Rehearsed
 from deploy.engine.speculate import MOST_GUESSES
 from deploy.fit.demand import Demand
 from deploy.fit.memory import checkpoint_bytes, checkpoint_bytes_rehearsed, recurrent_bytes

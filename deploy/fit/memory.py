@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 
 from deploy.catalog.model import Artifact, Cache, MemoryCurve, Model, Points, StateCurve
-from deploy.engine.protocol import LoadPlan, Rehearsed
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import Rehearsed
 from deploy.gguf.shape import Shape
 from profiles.budget import HOST
 from profiles.machine import Provenance
@@ -99,7 +100,7 @@ def plan_memory(model: Model, artifact: Artifact, plan: LoadPlan) -> MemoryPlan:
     )
     shape = _shape_in_catalogue(curve, artifact)
     asked = (weights, state, compute, *_recurrent(_state(curve, plan).recurrent_bytes))
-    return _plan_of(plan, shape, asked, artifact.quant, curve.output_bytes * rows(plan))
+    return _plan_of(plan, shape, asked, artifact.quant, curve.output_bytes * plan.output_rows)
 
 
 def plan_memory_rehearsed(rehearsed: Rehearsed, plan: LoadPlan, shape: Shape | None = None) -> MemoryPlan:
@@ -152,7 +153,7 @@ def state_bytes(curve: StateCurve, context_tokens: int) -> int:
 
 def compute_bytes(curve: MemoryCurve, plan: LoadPlan) -> int:
     """Upper bound of the compute buffer for a batch of 512 tokens; each row of output beside the first adds one."""
-    more_rows = plan.speculation_tokens * curve.output_bytes
+    more_rows = (plan.reserved_rows - 1) * curve.output_bytes
     if plan.kv_type == "q8_0":
         return bound(curve.compute.q8_0, plan.context_tokens) + more_rows
     points = curve.compute.f16 if plan.flash_attention else curve.compute.f16_without_flash
@@ -259,11 +260,6 @@ def _plan_of(plan: LoadPlan, shape: Shape, asked: tuple[Term, ...], quant: str, 
     return MemoryPlan(
         terms=(*asked, *_repacked(plan, shape), *_staged(plan, asked[0]), output, work, *_checkpoint(plan), process)
     )
-
-
-def rows(plan: LoadPlan) -> int:
-    """How many rows of the vocabulary one step gives."""
-    return 1 + plan.speculation_tokens
 
 
 def _checkpoint(plan: LoadPlan) -> tuple[Term, ...]:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from deploy.catalog.model import Artifact, Model
-from deploy.engine.protocol import LoadPlan
+from deploy.engine.load_plan import LoadPlan
 from deploy.fit.memory import MemoryPlan, Term
 from profiles.budget import Budget, Pool
 from profiles.machine import Provenance

@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from deploy.catalog.model import Artifact, Catalog, Model
-from deploy.fit.fit import Fit, Workload, fit, gigabytes
+from deploy.fit.fit import Fit, Workload, fit
+from deploy.quantities import gigabytes
 from profiles.budget import Budget
 
 COMFORT_POINTS: Final = 0.5
@@ -190,19 +191,22 @@ def _with_why(candidate: Ranked, why: str) -> Ranked:
 def _why_chosen(first: Ranked, suited: list[Ranked]) -> str:
     points = [candidate.fit.quality.known or 0.0 for candidate in suited]
     what = (
-        "highest expected quality" if (first.fit.quality.known or 0.0) >= max(points) else "best of quality and speed"
+        "the highest expected quality"
+        if (first.fit.quality.known or 0.0) >= max(points)
+        else "the best balance of quality and speed"
     )
-    among = "the only one" if len(points) == 1 else f"the {what} of {len(points)}"
+    among = "is the only model" if len(points) == 1 else f"has {what} of {len(points)} models"
     doubts = "".join(f" {doubt}" for doubt in first.fit.doubts)
-    return f"It is {among} that fits and can be had from here. {first.fit.reason}{doubts}"
+    verb = "fits" if len(points) == 1 else "fit"
+    return f"It {among} that {verb} and can be installed from here. {first.fit.reason}{doubts}"
 
 
 def _why_beaten(candidate: Ranked, better: Ranked) -> str:
     """What it has nothing to set against."""
     more = (better.fit.quality.known or 0.0) - (candidate.fit.quality.known or 0.0)
-    quality = f"{more:.1f} points more" if round(more, 1) else "as much"
+    quality = f"{more:.1f} points more expected quality" if round(more, 1) else "the same expected quality"
     doubts = "".join(f" {doubt}" for doubt in candidate.fit.doubts)
-    return f"{better.fit.name} beats it: {quality} expected quality, and as fast and as small, or more so.{doubts}"
+    return f"{better.fit.name} is better: {quality}, and at least as fast and as small.{doubts}"
 
 
 def _why_not(candidate: Ranked, first: Ranked) -> str:

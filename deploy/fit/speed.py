@@ -7,8 +7,8 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from deploy.engine.protocol import LoadPlan
-from deploy.fit.calibration import WIDE_KEYS, Attention, Calibration, Rates, Throughput
+from deploy.engine.load_plan import LoadPlan
+from deploy.fit.calibration import WIDE_KEYS, Attention, Calibration, Rates
 from deploy.fit.demand import Demand, Part
 from deploy.fit.reference import assumed_rates, like_reference
 from profiles.budget import Budget, Pool
@@ -204,7 +204,7 @@ def _load_s(demand: Demand, plan: LoadPlan, conditions: Conditions) -> Fact[floa
     disk_bytes_s = DISK_BYTES_S if measured is None else measured
     seconds = OPEN_S + demand.size_bytes / disk_bytes_s + repacking
     known, mark = ("assumed", Provenance.ASSUMED) if measured is None else ("measured", Provenance.MEASURED)
-    how = f"from a disk at {disk_bytes_s / 1e9:.2g} GB/s, {known}; far quicker when read lately"
+    how = f"from a disk at {disk_bytes_s / 1e9:.2g} GB/s, {known}; far quicker when read recently"
     return Fact(round(seconds, 1), how, mark)
 
 
@@ -219,7 +219,7 @@ def _how(demand: Demand, pool: Pool, plan: LoadPlan, *, measured: bool) -> tuple
 
 def _assumption(pool: Pool, threads: str) -> str:
     if pool.bandwidth_bytes_s.known is not None:
-        return f"that {pool.bandwidth_bytes_s.known / 1e9:.0f} GB/s of {pool.name} let expect"
+        return f"expected from the {pool.bandwidth_bytes_s.known / 1e9:.0f} GB/s of {pool.name}"
     return "assumed for a small GPU" if pool.kind == "accelerator" else f"assumed for {threads}"
 
 
@@ -234,6 +234,3 @@ def _rates(pool: Pool, threads: int, conditions: Conditions) -> Rates:
     if not measured:
         return assumed_rates(pool, threads)
     return min(measured, key=lambda rates: (abs(rates.threads - threads), rates.threads))
-
-
-__all__ = ["Attention", "Conditions", "Range", "Speed", "Throughput", "Timing", "forecast"]

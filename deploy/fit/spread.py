@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from deploy.engine.protocol import LoadPlan
+from deploy.engine.load_plan import LoadPlan
 from deploy.fit.demand import Demand
 from deploy.fit.placement import Placement, Share
 from deploy.fit.speed import UNCALIBRATED, Conditions, Range, Speed, forecast

@@ -49,4 +49,6 @@ def _capability(model: Model, purpose: Purpose) -> tuple[str | None, tuple[str, 
         return "No source says that it was made for vision.", ()
     if found is None:
         return None, (f"Whether it was made for {purpose} is not known.",)
+    if found and purpose == "vision" and not model.projectors:
+        return "It was made for images, but no known publisher has the projector that it looks at them with.", ()
     return (None, ()) if found else (f"It was not made for {purpose}.", ())

@@ -21,7 +21,7 @@ PASSED_OVER: Final = "_norm.weight"
 """The engine reads these and uses them for nothing."""
 TOKEN_EMBEDDING: Final = "token_embd.weight"  # noqa: S105 - the name of a tensor
 RANK_LIMIT: Final = 4096
-HINT: Final = "Name a GGUF file that was made of a LoRA adapter."
+HINT: Final = "Give a LoRA adapter as a GGUF file."
 
 
 class AdapterFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +53,9 @@ def _judged(header: Header, file: str) -> AdapterFile:
         raise InvalidModel(f"{file} is not an adapter.", hint=HINT)
     kind = fields.text("adapter.type")
     if kind != "lora":
-        raise InvalidModel(f"{file} is an adapter of the kind {shown(kind or '')}; the engine knows lora.", hint=HINT)
+        raise InvalidModel(
+            f"{file} is an adapter of the kind {shown(kind or '')}; the engine knows only lora.", hint=HINT
+        )
     architecture = fields.text("general.architecture")
     if not architecture:
         raise InvalidModel(f"{file} does not say what models it is for.", hint=HINT)
@@ -92,7 +94,7 @@ def _pairs(header: Header, file: str) -> dict[str, tuple[tuple[int, ...], tuple[
         if first is None or second is None:
             raise InvalidModel(f"{file} has only one half of {shown(name)}.", hint=HINT)
         if not _fit_together(name, first, second):
-            raise InvalidModel(f"The halves of {shown(name)} in {file} do not fit each other.", hint=HINT)
+            raise InvalidModel(f"The halves of {shown(name)} in {file} do not match.", hint=HINT)
         pairs[name] = (first, second)
     return pairs
 
@@ -123,5 +125,5 @@ def _matches(tensor: Tensor, first: tuple[int, ...], second: tuple[int, ...]) ->
 
 def _stranger(adapter: AdapterFile, why: str) -> InvalidModel:
     return InvalidModel(
-        f"{adapter.name} does not belong to this model: {why}.", hint="Name the model that it was made for."
+        f"{adapter.name} does not belong to this model: {why}.", hint="Choose the model that it was made for."
     )

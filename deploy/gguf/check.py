@@ -111,8 +111,8 @@ def check(header: Header, path: Path) -> ModelFile:
     part = part_of(header, path)
     if part.number > 1:
         raise InvalidModel(
-            f"{path.name} is part {part.number} of {part.count} and says nothing by itself.",
-            hint="Name every part, in order.",
+            f"{path.name} is part {part.number} of {part.count} and is not a model by itself.",
+            hint="Give every part, in order.",
         )
     warnings = list(_spare_bytes(header, path))
     if part.count > 1:
@@ -190,9 +190,9 @@ def _blocks(fields: Fields, architecture: str, header: Header, *, whole: bool) -
     predicting = fields.whole(f"{architecture}.nextn_predict_layers", 0, blocks) or 0
     present = [int(match[1]) for tensor in header.tensors if (match := _BLOCK.match(tensor.name))]
     if present and max(present) >= blocks:
-        raise fields.refused(f"{key} is {blocks}, yet there is a tensor of block {max(present)}")
+        raise fields.refused(f"{key} is {blocks}, but there is a tensor of block {max(present)}")
     if whole and present and max(present) + 1 < blocks - predicting:
-        raise fields.refused(f"{key} is {blocks}, yet the last tensor is of block {max(present)}")
+        raise fields.refused(f"{key} is {blocks}, but the last tensor is of block {max(present)}")
     return blocks
 
 
@@ -240,7 +240,7 @@ def _check_rope(fields: Fields, architecture: str) -> None:
 def _vocab_size(fields: Fields, architecture: str, warnings: list[str]) -> int:
     tokens = fields.length("tokenizer.ggml.tokens", ["text"])
     if tokens is None:
-        warnings.append("It has no vocabulary: it can be measured, but not talked to.")
+        warnings.append("It has no vocabulary: it can be measured, but it cannot answer.")
         return fields.whole(f"{architecture}.vocab_size", 0, TOKENS_LIMIT) or 0
     for key, types in {"scores": ("float32", "int32"), "token_type": ("int32",)}.items():
         length = fields.length(f"tokenizer.ggml.{key}", types)
@@ -272,4 +272,4 @@ def _chat_template(fields: Fields, warnings: list[str]) -> str | None:
 def _spare_bytes(header: Header, path: Path) -> Iterator[str]:
     spare = header.file_bytes - header.end
     if header.tensors and spare > SPARE_BYTES:
-        yield f"{path.name} goes on for {spare:,} bytes after its last tensor."
+        yield f"{path.name} has {spare:,} more bytes after its last tensor."

@@ -12,7 +12,7 @@ TEXTS_LIMIT: Final = 3 << 20
 CHUNK_BYTES: Final = 1 << 20
 SHOWN_CHARACTERS: Final = 60
 
-AGAIN: Final = "Download it again, or name another .gguf file."
+AGAIN: Final = "Download it again, or choose another .gguf file."
 """The cure for a file that is broken."""
 
 U32: Final = Struct("<I")

@@ -17,7 +17,7 @@ PARTS_LIMIT: Final = (1 << 16) - 1
 TENSOR_COUNT_LIMIT: Final = (1 << 31) - 1
 
 _PART_NAME: Final = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
-_ALL_PARTS: Final = "Name every part, in order."
+_ALL_PARTS: Final = "Give every part, in order."
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ def part_of(header: Header, path: Path) -> Part:
     named = _PART_NAME.search(path.name)
     if named and count > 1 and Part(int(named[1]), int(named[2])) != part:
         raise InvalidModel(
-            f"{path.name} was renamed: it is part {part.number} of {part.count}.", hint="Give it its own name back."
+            f"{path.name} was renamed: it is part {part.number} of {part.count}.", hint="Give it back its own name."
         )
     return part
 
@@ -74,21 +74,24 @@ def _require_in_order(parts: Sequence[Part], paths: Sequence[Path]) -> None:
         if part.number != number:
             raise _out_of_place(parts, paths, number)
     if len(parts) < count:
-        raise Incomplete(f"Of {paths[0].name}, {len(parts)} of {count} parts are there.", hint=_ALL_PARTS)
+        raise Incomplete(f"Of {paths[0].name}, {len(parts)} of {count} parts are given.", hint=_ALL_PARTS)
 
 
 def _out_of_place(parts: Sequence[Part], paths: Sequence[Path], number: int) -> Incomplete | InvalidModel:
     if number not in {part.number for part in parts}:
         return Incomplete(f"Part {number} of {parts[0].count} of {paths[0].name} is missing.", hint=_ALL_PARTS)
     name, actual = paths[number - 1].name, parts[number - 1].number
-    return InvalidModel(f"{name} is part {actual}, named where part {number} belongs.", hint=_ALL_PARTS)
+    return InvalidModel(f"{name} is part {actual}, given where part {number} belongs.", hint=_ALL_PARTS)
 
 
 def _require_one_model(joined: Header, first: Path) -> None:
     names = [tensor.name for tensor in joined.tensors]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidModel(f"The parts of {first.name} do not belong together: {shown(twice)} is in two of them.")
+        raise InvalidModel(
+            f"The parts of {first.name} do not belong together: {shown(twice)} is in two of them.",
+            hint="Download them again.",
+        )
     announced = Fields(joined, first.name).whole("split.tensors.count", 0, TENSOR_COUNT_LIMIT)
     if announced is not None and announced != len(names):
         raise InvalidModel(

@@ -27,7 +27,7 @@ TILED: Final = frozenset(
 """Kinds that bring every image, or every tile of it, to one size."""
 SPARE_BYTES: Final = 16 << 20
 _KIND: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-HINT: Final = "Name the mmproj file that was published with the model."
+HINT: Final = "Give the mmproj file that was published with the model."
 
 
 class ProjectorFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +54,7 @@ def inspect_projector(path: Path) -> ProjectorFile:
     if fields.text("general.architecture") != "clip":
         raise InvalidModel(f"{path.name} is not a projector for images.", hint=HINT)
     if header.metadata.get("clip.has_vision_encoder") is not True:
-        raise InvalidModel(f"{path.name} is a projector, and not for images.", hint=HINT)
+        raise InvalidModel(f"{path.name} is a projector, but not for images.", hint=HINT)
     if not header.tensors:
         raise InvalidModel(f"{path.name} holds no tensors.", hint=HINT)
     for key in ("image_mean", "image_std"):

@@ -109,11 +109,11 @@ def read_header(path: Path) -> Header:
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise InvalidModel(f"{path.name} is not a file that can hold a model.", hint="Name a .gguf file.")
+            raise InvalidModel(f"{path.name} is not a plain file.", hint="Choose a .gguf file.")
         with path.open("rb") as stream:
             return _read(Cursor(stream, path.name, os.fstat(stream.fileno()).st_size))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise NotFound(f"There is no file {path}.", hint="Check the path, or name another .gguf file.") from error
+        raise NotFound(f"There is no file {path}.", hint="Check the path, or choose another .gguf file.") from error
     except OSError as error:
         raise NotFound(
             f"{path} cannot be read: {error.strerror}.", hint="Check its permissions and the disk."
@@ -153,7 +153,7 @@ def _read_version(cursor: Cursor) -> int:
     if not MAGIC.startswith(magic):
         raise InvalidModel(
             f"{cursor.name} is not a GGUF file: it does not begin with the letters GGUF.",
-            hint="Name a .gguf file; models in other formats must be converted first.",
+            hint="Choose a .gguf file; models in other formats must be converted first.",
         )
     if magic != MAGIC:
         raise cursor.cut_short()
@@ -161,7 +161,7 @@ def _read_version(cursor: Cursor) -> int:
     if version not in VERSIONS:
         raise InvalidModel(
             f"{cursor.name} has GGUF version {version}; the engine reads versions 2 and 3.",
-            hint="Look for a newer edition of this model.",
+            hint="Look for a newer version of this file.",
         )
     return version
 

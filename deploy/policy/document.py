@@ -80,7 +80,7 @@ def _rule(text: str, path: Path, section: str, key: str, value: Any) -> Any:
     try:
         return _READERS[rule](value)
     except ValueError as error:
-        raise _broken(path, _line_of(text, section, key), f"{rule} is not understood: {error}") from error
+        raise _broken(path, _line_of(text, section, key), f"{rule} cannot be understood: {error}") from error
 
 
 def _doubt(text: str, path: Path, key: str, value: Any) -> Doubt:

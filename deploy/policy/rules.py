@@ -3,11 +3,13 @@
 import datetime as dt
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal
 
 import msgspec
 
+from deploy import quantities
 from deploy.policy.subject import CAPABILITIES, EVERYTHING, Place, Reading, Subject
 
 Finding = str | None
@@ -16,7 +18,6 @@ Doubt = Literal["deny", "admit"]
 """What happens where a rule asks for what is not known."""
 LOCAL: Final = frozenset({"folder", "bundle"})
 EXAMPLE_FINGERPRINT: Final = "0f1e2d3c4b5a6978" * 4
-UNITS: Final = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 class Property(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,9 +69,8 @@ def read_size(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return value
     if isinstance(value, str):
-        number, unit = value.strip()[:-2].strip(), value.strip()[-2:].upper()
-        if unit in UNITS and number.replace(".", "", 1).isdigit() and float(number) > 0:
-            return int(float(number) * UNITS[unit])
+        with suppress(ValueError):
+            return quantities.read_size(value)
     raise ValueError('it must be a size, such as "20GB"')
 
 
@@ -98,7 +98,7 @@ def read_fingerprints(value: Any) -> tuple[str, ...]:
     found = tuple(item.lower() for item in read_patterns(value))
     strange = next((item for item in found if re.fullmatch("[0-9a-f]{64}", item) is None), None)
     if strange is not None:
-        raise ValueError(f"{strange!r} is no fingerprint: 64 digits and letters from a to f")
+        raise ValueError(f"{strange!r} is not a fingerprint of 64 digits and letters from a to f")
     return found
 
 
@@ -136,7 +136,7 @@ def _in_doubt(name: str, unsure: Sequence[str], doubt: Doubt) -> Finding:
     if not unsure or doubt == "admit":
         return None
     which = "" if unsure[0] == EVERYTHING else f' "{unsure[0]}"'
-    return f"its {name}{which} is not known, and the policy denies what it cannot tell"
+    return f"its {name}{which} is not known, and the policy denies what is not known"
 
 
 def _needs(name: str) -> Callable[[Subject, tuple[str, ...], Doubt], Finding]:
@@ -284,7 +284,7 @@ REQUIREMENTS: Final = (
     ),
     Requirement(
         name="journal",
-        meaning="Nothing runs that cannot be written down in the journal before.",
+        meaning="Nothing runs that cannot be written into the journal first.",
         example="true",
         read=read_yes,
         recording="every run must be in the journal",

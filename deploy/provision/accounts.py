@@ -71,7 +71,7 @@ class Accounts:
         except FileNotFoundError as error:
             raise NotWritable(
                 f"There is no {command[0]} here to change users and groups with.",
-                hint="Install it, or make the users and groups in another way and leave [users] out.",
+                hint="Install it, or create the users and groups in another way and leave out [users].",
             ) from error
         if done.returncode != 0:
             said = (done.stderr.strip() or "it gave no reason").splitlines()[-1].rstrip(".")
@@ -105,7 +105,7 @@ class GroupStep:
         """Ask the user database."""
         if self.accounts.group_number(self.group) is not None:
             return None
-        return Change(sentence=f"Make the group {self.group}.", after=f"group {self.group}\n")
+        return Change(sentence=f"Create the group {self.group}.", after=f"group {self.group}\n")
 
     def do(self) -> None:
         """Make it, as a group of the system."""
@@ -125,7 +125,7 @@ class AccountStep:
         """Ask the user database."""
         if self.accounts.has_account(self.account):
             return None
-        return Change(sentence=f"Make the account {self.account}, without login.", after=f"account {self.account}\n")
+        return Change(sentence=f"Create the account {self.account}, without login.", after=f"account {self.account}\n")
 
     def do(self) -> None:
         """Make it, without home and without login."""
@@ -155,7 +155,7 @@ class MemberStep:
         if self.user in there:
             return None
         return Change(
-            sentence=f"Put {self.user} into the group {self.group}.",
+            sentence=f"Add {self.user} to the group {self.group}.",
             before="".join(f"{user}\n" for user in sorted(there)),
             after="".join(f"{user}\n" for user in sorted({*there, self.user})),
         )
@@ -165,7 +165,7 @@ class MemberStep:
         if not self.accounts.has_account(self.user):
             raise NotWritable(
                 f"There is no account {self.user}, which is to be in the group {self.group}.",
-                hint="Make the account first, or take the name out of [users] members.",
+                hint="Create the account first, or remove the name from [users] members.",
             )
         self.accounts.run("usermod", "--append", "--groups", self.group, self.user)
 
@@ -184,7 +184,7 @@ class StoreFolderStep:
         """Compare group and rights."""
         wanted = _rights(self.group, self.mode)
         if not self.root.exists():
-            return Change(sentence=f"Make the folder {self.root} for the group {self.group}.", after=wanted)
+            return Change(sentence=f"Create the folder {self.root} for the group {self.group}.", after=wanted)
         status = self.root.stat()
         if status.st_gid == self.accounts.group_number(self.group) and status.st_mode & 0o7777 == self.mode:
             return None

@@ -108,7 +108,7 @@ def _steps(world: World, path: Path, lock: Lock, *, locked: bool) -> tuple[Step,
     context = world.context
     days = site.retention.journal_days
     locking: tuple[Step, ...] = () if locked else (_lock_step(world, path, lock),)
-    late = any(file.sha256 is None for pinned in lock.models for file in pinned.files)
+    late = any(file.sha256 is None for pinned in lock.models for file in pinned.all_files)
     return (
         *(_of_host(world) if site.store.scope == "system" else ()),
         *_policy(world),

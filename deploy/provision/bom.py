@@ -8,15 +8,14 @@ import uuid
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from deploy import __version__
 from deploy.catalog.model import Artifact, Model
 from deploy.engine.seal.places import engine_libraries
-from deploy.store.records import Installed
+from deploy.store.records import Installed, StoredProjector
 
 VERSIONS: Final = ("1.6", "1.7")
-SpecVersion = Literal["1.6", "1.7"]
 LONGEST_LICENCE: Final = 80
 """Some packages put the whole text of their licence where its name belongs."""
 _REQUIRED: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -69,7 +68,7 @@ def _model(record: Installed, known: tuple[Model, Artifact] | None) -> dict[str,
         "version": f"sha256-{record.files[0].sha256[:12]}",
         "publisher": record.publisher,
         "licenses": [_licence(record.licence)],
-        "components": [_file(record.id, file.name, file.sha256) for file in record.files],
+        "components": [_file(record.id, file.name, file.sha256) for file in record.all_files],
         "modelCard": _card(record, model),
         "properties": _properties(_facts(record, model)),
     }
@@ -89,7 +88,7 @@ def _card(record: Installed, model: Model | None) -> dict[str, Any]:
     parameters: dict[str, Any] = {
         "task": "text-generation",
         "modelArchitecture": record.architecture,
-        "inputs": [{"format": "text"}],
+        "inputs": [{"format": form} for form in ("text", *(("image",) if record.projector else ()))],
         "outputs": [{"format": "text"}],
     }
     if model is not None:
@@ -98,6 +97,10 @@ def _card(record: Installed, model: Model | None) -> dict[str, Any]:
     if model is not None and model.licence.restrictions:
         card["considerations"] = {"useCases": [f"Limits of the licence: {model.licence.restrictions}"]}
     return card
+
+
+def _projector(kept: StoredProjector) -> str:
+    return f"{kept.name} by {kept.publisher}, from the {kept.source}, hash promised by {kept.pinned}"
 
 
 def _facts(record: Installed, model: Model | None) -> dict[str, str | None]:
@@ -109,6 +112,7 @@ def _facts(record: Installed, model: Model | None) -> dict[str, str | None]:
         "installed-at": record.installed_at.isoformat(),
         "chat-template-sha256": record.chat_template_sha256,
         "size-bytes": str(record.size_bytes),
+        "projector": None if record.projector is None else _projector(record.projector),
     }
     if model is None:
         return facts

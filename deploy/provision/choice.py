@@ -4,15 +4,17 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.catalog.model import Artifact, Model
+from deploy.catalog.model import Artifact, CataloguedFile, Model
 from deploy.commands.context import Context
+from deploy.commands.projectors import Seer, offers
+from deploy.commands.resolve import resolve
 from deploy.commands.select import select
-from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, resolve
+from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget
 from deploy.errors import NotFound, NothingFits, UsageError
 from deploy.provision.lock import Lock, PinnedFile, PinnedModel
 from deploy.provision.site import ModelWish
 from deploy.provision.world import World
-from deploy.store.records import Installed
+from deploy.store.records import Installed, StoredFile
 
 NAMED = "It was asked for by name."
 
@@ -44,11 +46,14 @@ def completed(context: Context, lock: Lock) -> Lock:
 
 def _completed(context: Context, pinned: PinnedModel) -> PinnedModel:
     record = context.store.get(pinned.id)
-    if record is None or all(file.sha256 and file.size_bytes is not None for file in pinned.files):
+    if record is None or all(file.sha256 and file.size_bytes is not None for file in pinned.all_files):
         return pinned
-    known = {file.name: file for file in _of_installed(record)}
+    known = {file.name: _pinned_file(file) for file in record.all_files}
     files = tuple(known.get(file.name, file) if file.sha256 is None else file for file in pinned.files)
-    return msgspec.structs.replace(pinned, files=files)
+    eyes = pinned.projector
+    if eyes is not None and eyes.sha256 is None:
+        eyes = known.get(eyes.name, eyes)
+    return msgspec.structs.replace(pinned, files=files, projector=eyes)
 
 
 def _chosen(world: World, wish: ModelWish) -> PinnedModel:
@@ -74,9 +79,11 @@ def _named(world: World, wish: ModelWish, name: str, why: str) -> PinnedModel:
         return _pinned(context, wish, why, (model.id, model.licence, artifact))
     match target:
         case CatalogueTarget(known, artifact):
-            return _pinned(context, wish, why, (target.id, known.licence.id, artifact))
+            eyed = _pinned(context, wish, why, (target.id, known.licence.id, artifact))
+            return _with_projector(context, wish, eyed, Seer(target.id, (known, artifact)))
         case InstalledTarget(record, catalogued):
-            return _entry(context, wish, why, record, catalogued)
+            eyed = _entry(context, wish, why, record, catalogued)
+            return _with_projector(context, wish, eyed, Seer(record.id, catalogued, record))
         case FileTarget():
             raise UsageError(
                 f"A site file cannot name the file {name}: other hosts do not have it.",
@@ -84,12 +91,27 @@ def _named(world: World, wish: ModelWish, name: str, why: str) -> PinnedModel:
             )
 
 
+def _with_projector(context: Context, wish: ModelWish, pinned: PinnedModel, seer: Seer) -> PinnedModel:
+    """The same with the projector that an install would bring. Raises NotFound, Unreachable and PolicyRefused."""
+    if wish.best != "vision":
+        return pinned
+    if seer.record is not None and seer.record.projector is not None:
+        return msgspec.structs.replace(pinned, projector=_pinned_file(seer.record.projector))
+    (file,) = offers(context, seer, None)[0].artifact.files
+    return msgspec.structs.replace(pinned, projector=_catalogued_file(file))
+
+
+def _catalogued_file(file: CataloguedFile) -> PinnedFile:
+    return PinnedFile(name=file.name, size_bytes=file.size_bytes if file.size_exact else None, sha256=file.sha256)
+
+
+def _pinned_file(file: StoredFile) -> PinnedFile:
+    return PinnedFile(name=file.name, size_bytes=file.size_bytes, sha256=file.sha256)
+
+
 def _pinned(context: Context, wish: ModelWish, why: str, what: tuple[str, str, Artifact]) -> PinnedModel:
     model_id, licence, artifact = what
-    files = tuple(
-        PinnedFile(name=file.name, size_bytes=file.size_bytes if file.size_exact else None, sha256=file.sha256)
-        for file in artifact.files
-    )
+    files = tuple(map(_catalogued_file, artifact.files))
     return PinnedModel(
         wish=wish.text,
         id=model_id,
@@ -119,4 +141,4 @@ def _entry(
 
 
 def _of_installed(record: Installed) -> tuple[PinnedFile, ...]:
-    return tuple(PinnedFile(name=f.name, size_bytes=f.size_bytes, sha256=f.sha256) for f in record.files)
+    return tuple(map(_pinned_file, record.files))

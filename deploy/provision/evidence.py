@@ -20,7 +20,7 @@ from deploy.commands.context import Context
 from deploy.commands.journal import verify as verify_journal
 from deploy.commands.models import verify as verify_models
 from deploy.commands.policy import show
-from deploy.commands.targets import catalogued
+from deploy.commands.resolve import catalogued
 from deploy.commands.version import version_of_all
 from deploy.errors import IntegrityError, UsageError
 from deploy.keys import fingerprint, public_key_pem, signing_key
@@ -32,13 +32,13 @@ from deploy.store.records import Installed
 README, SUMS, SIGNATURE, KEY = "README.txt", "SHA256SUMS", "SHA256SUMS.sig", "signing.pub"
 AUDIT: Final = "audit.json"
 NOT_COVERED: Final = (
-    "Whose key signed it: compare the fingerprint below with one that you were given by another way.",
-    "Any time but the one below, and any host but this one.",
+    "Whose key signed it: compare its fingerprint with one that reached you in another way.",
+    "Any other time than that of its making, and any other host.",
     "What the models say, and what they were trained on. Licences and publishers are as the catalogue has them.",
     "Who made the weights: publishers do not sign them. models.json says who promised each hash before it came.",
     "The operating system, drivers and firmware: the software listed is Python's packages and the engine's libraries.",
     "What was asked and answered: the journal, of which only the end is named, never holds that.",
-    "The limits that the audit report names for itself, first of all root on this host.",
+    "The limits that the audit report names for itself, above all root on this host.",
 )
 
 
@@ -90,7 +90,7 @@ def evidence(
     """
     out = Path(request.out).expanduser().absolute()
     if out.exists():
-        raise UsageError(f"{out} is there already.", hint="Name a folder that is not there yet.")
+        raise UsageError(f"{out} already exists.", hint="Choose a folder that does not exist yet.")
     report = _report(context, request)
     made_at = now().isoformat(timespec="seconds")
     found = collect(context, report, made_at)
@@ -292,7 +292,7 @@ With openssl 3.0 or newer and sha256sum, in this folder. All must succeed:
     sha256sum --check --strict --quiet SHA256SUMS
     test "$(ls -A | wc -l)" -eq {count}
 
-The fingerprint of the key, to be compared with one that you were given by another way:
+The fingerprint of the key, to be compared with one that reached you in another way:
 
     openssl pkey -pubin -in signing.pub -outform DER | tail -c 32 | sha256sum
 
@@ -302,14 +302,14 @@ The files *.cdx.json follow the JSON schemas that CycloneDX publishes for their 
 On the host, a model file can be hashed with sha256sum: its name in the store is its SHA-256.
 {audited}
 The journal ended at {head}.
-Later, on the host, `landfast journal verify --head` with it finds lines that were taken away.
+Later, on the host, `landfast journal verify --head` with it finds lines that were removed.
 
 What it does not cover
 ----------------------
 {not_covered}
 """
 _AUDITED: Final = """
-The audit report was made at {made_at}. It is signed by itself, with the same key:
+The audit report was made at {made_at}. It has a signature of its own, by the same key:
 
     field() {{ sed -n "s/.*\\"$1\\": \\"\\([^\\"]*\\)\\".*/\\1/p" audit.json | openssl base64 -d -A; }}
     scratch=$(mktemp -d); field payload > $scratch/statement; field sig > $scratch/signature

@@ -28,7 +28,7 @@ class ManagedFile:
         wanted = self._wanted()
         if there == wanted:
             return None
-        verb = "Take away" if wanted is None else "Write" if there is None else "Change"
+        verb = "Remove" if wanted is None else "Write" if there is None else "Change"
         return Change(
             sentence=f"{verb} {self._path}: {self._meaning}.",
             before=(there or b"").decode("utf-8", "replace"),
@@ -55,7 +55,9 @@ def read(path: Path) -> bytes | None:
     except PermissionError:
         raise
     except OSError as error:
-        raise NotWritable(f"{path} cannot be read: {error.strerror}.") from error
+        raise NotWritable(
+            f"{path} cannot be read: {error.strerror}.", hint="Check its permissions and the disk."
+        ) from error
 
 
 @contextlib.contextmanager

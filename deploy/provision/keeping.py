@@ -103,7 +103,7 @@ class JournalStep:
             return msgspec.json.decode(content.partition(b"\n")[0], type=_Timed).time.date()
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise IntegrityError(
-                "The first line of the journal is not one of a journal.", hint="Run `landfast journal verify`."
+                "The first line of the journal is damaged.", hint="Run `landfast journal verify`."
             ) from error
 
     def _outdated(self) -> list[Path]:

@@ -21,7 +21,7 @@ class PinnedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """None where no source gives it; the first install fills it in."""
 
 
-class PinnedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PinnedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What one wish came to."""
 
     wish: Name
@@ -35,11 +35,18 @@ class PinnedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     catalogue: str
     """Date of the catalogue it was chosen from."""
     files: Annotated[tuple[PinnedFile, ...], msgspec.Meta(min_length=1)]
+    projector: PinnedFile | None = None
+    """What the model looks at images with, where the wish is for vision."""
+
+    @property
+    def all_files(self) -> tuple[PinnedFile, ...]:
+        """The model's files, and its projector behind them."""
+        return self.files if self.projector is None else (*self.files, self.projector)
 
     @property
     def size_bytes(self) -> int:
         """All files together, as far as their sizes are known."""
-        return sum(file.size_bytes or 0 for file in self.files)
+        return sum(file.size_bytes or 0 for file in self.all_files)
 
 
 class Lock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

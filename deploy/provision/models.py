@@ -9,14 +9,14 @@ from deploy.commands.admission import require_admitted
 from deploy.commands.context import Context
 from deploy.commands.install import InstallRequest, install
 from deploy.commands.models import remove
-from deploy.commands.targets import resolve
+from deploy.commands.resolve import resolve
 from deploy.errors import IntegrityError, NotFound, NotWritable
-from deploy.fit.fit import Workload, gigabytes
+from deploy.fit.fit import Workload
 from deploy.provision.files import folders
-from deploy.provision.lock import Lock, PinnedModel
-from deploy.provision.site import size
+from deploy.provision.lock import Lock, PinnedFile, PinnedModel
 from deploy.provision.steps import Change, Finding, Unseen
 from deploy.provision.world import World
+from deploy.quantities import gigabytes, read_size
 from deploy.store.checks import FileVerdict, examine, is_unchanged
 from deploy.store.files import disk_errors, write_durably
 from deploy.store.layout import Layout
@@ -58,6 +58,9 @@ class ModelStep:
             size_text = f", {gigabytes(self.pinned.size_bytes)}" if self.pinned.size_bytes else ""
             return Change(sentence=f"Install {self.pinned.id}{size_text}.", after=after)
         self._require_same(record)
+        if self.pinned.projector is not None and record.projector is None:
+            name = self.pinned.projector.name
+            return Change(sentence=f"Install the projector {name} of {self.pinned.id}.", after=after)
         damage = _damage(context, record)
         if damage is None:
             return None
@@ -68,7 +71,10 @@ class ModelStep:
         context = self.world.pinned(self.lock, self.world.sourced)
         rate = self.world.file.site.sources.max_rate
         request = InstallRequest(
-            model=self.pinned.id, folder=self._bundle_folder(context), max_bytes_s=None if rate is None else size(rate)
+            model=self.pinned.id,
+            folder=self._bundle_folder(context),
+            max_bytes_s=None if rate is None else read_size(rate),
+            workload=Workload() if self.pinned.projector is None else Workload(purpose="vision"),
         )
         installed = install(context, request).data
         if installed is not None:
@@ -89,7 +95,7 @@ class ModelStep:
         own = bundle.own(self.pinned.id) if bundle is not None else None
         if own is None:
             return None
-        self._require_promised({file.name: file.sha256 for file in own[1].files}, "the bundle holds")
+        self._require_promised(self.pinned.files, {file.name: file.sha256 for file in own[1].files}, "the bundle holds")
         try:
             known = find(context.catalog(), self.pinned.id)[1]
         except NotFound:
@@ -98,10 +104,11 @@ class ModelStep:
         return str(self.world.file.beside(named)) if known is None and named is not None else None
 
     def _require_same(self, record: Installed) -> None:
-        self._require_promised({file.name: file.sha256 for file in record.files}, "is installed")
+        files = self.pinned.files if record.projector is None else self.pinned.all_files
+        self._require_promised(files, {file.name: file.sha256 for file in record.all_files}, "is installed")
 
-    def _require_promised(self, found: dict[str, str | None], where: str) -> None:
-        for file in self.pinned.files:
+    def _require_promised(self, files: tuple[PinnedFile, ...], found: dict[str, str | None], where: str) -> None:
+        for file in files:
             if file.sha256 is not None and found.get(file.name) != file.sha256:
                 raise IntegrityError(
                     f"{self.pinned.id} {where} with other bytes than the lock file promises: {file.name}.",
@@ -152,7 +159,7 @@ class ReceiptStep:
         before, after = read_receipt(self.context), self._wanted()
         if before == after:
             return None
-        sentence = "Note which models this file brings, so that only those are ever removed for it."
+        sentence = "Note which models this file installs, so that only those are ever removed for it."
         return Change(sentence=sentence, before=_listed(before), after=_listed(after))
 
     def do(self) -> None:
@@ -225,8 +232,8 @@ def read_receipt(context: Context) -> Receipt:
         return Receipt()
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise IntegrityError(
-            f"The receipt {path} of what was brought here cannot be used.",
-            hint="Put back a copy, or delete it: models that are here already then count as brought by others.",
+            f"The record {path} of what this file installed cannot be used.",
+            hint="Put back a copy, or delete it: models that are here already then count as installed by others.",
         ) from error
 
 
@@ -244,7 +251,7 @@ def _receipt_path(context: Context) -> Path:
 def _damage(context: Context, record: Installed) -> str | None:
     """What is wrong with an installed model's files; reads those that the file system says were touched."""
     layout = _layout(context, record)
-    found = (_verdict(layout, context, number, record) for number in range(len(record.files)))
+    found = (_verdict(layout, context, number, record) for number in range(len(record.all_files)))
     return next((verdict.sentence for verdict in found if verdict is not None and verdict.verdict != "ok"), None)
 
 
@@ -257,12 +264,12 @@ def _layout(context: Context, record: Installed) -> Layout:
 
 
 def _verdict(layout: Layout, context: Context, number: int, record: Installed) -> FileVerdict | None:
-    file = record.files[number]
+    file = record.all_files[number]
     return None if is_unchanged(layout, file) else examine(layout, file, context.report)
 
 
 def _description(pinned: PinnedModel) -> str:
-    lines = [pinned.id, *(f"  {file.sha256 or 'hash at first use'}  {file.name}" for file in pinned.files)]
+    lines = [pinned.id, *(f"  {file.sha256 or 'hash at first use'}  {file.name}" for file in pinned.all_files)]
     return "".join(f"{line}\n" for line in lines)
 
 

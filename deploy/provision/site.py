@@ -1,19 +1,14 @@
 """What a site file can say: the wanted state of a host. The schema and the documentation are made from these types."""
 
-import re
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from deploy.fit.fit import DEFAULT_CONTEXT_TOKENS, DEFAULT_MIN_DECODE_TOK_S, Workload
 from deploy.fit.suit import Purpose
+from deploy.quantities import read_size, read_tokens
 
 SCHEMA: Final = "landfast.site/1"
-LEAST_CONTEXT_TOKENS: Final = 256
-_TOKENS: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([KM]?)")
-_THOUSANDS: Final = {"": 1, "K": 1024, "M": 1024**2}
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KB|MB|GB)")
-_UNITS: Final = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 SourceKind = Literal["bundle", "folder", "mirror", "package index", "hub"]
 Timer = Literal["hourly", "daily", "weekly"]
@@ -36,17 +31,15 @@ class ModelWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         Purpose | None, _meant("The best model for this that fits, within the policy; in place of `name`.", "code")
     ] = None
     context: Annotated[int | str, _meant("Context in tokens: prompt and answer.", "32k")] = DEFAULT_CONTEXT_TOKENS
-    min_speed: Annotated[float, _meant("Slowest speed of writing that will do, in tokens a second.", 10)] = (
-        DEFAULT_MIN_DECODE_TOK_S
-    )
-    language: Annotated[str | None, _meant("Language it must be made for.", "de")] = None
+    min_speed: Annotated[float, _meant("Slowest acceptable speed of writing, in tok/s.", 10)] = DEFAULT_MIN_DECODE_TOK_S
+    language: Annotated[str | None, _meant("Language that the model must be made for.", "de")] = None
     users: Annotated[int, msgspec.Meta(ge=1), _meant("Conversations in memory at once.", 4)] = 1
 
     def __post_init__(self) -> None:
         """Refuse what contradicts itself."""
         if (self.name is None) == (self.best is None):
             raise ValueError("it must have either name or best")
-        tokens(self.context)
+        read_tokens(self.context)
         if self.min_speed < 0:
             raise ValueError("min_speed must not be negative")
 
@@ -54,7 +47,7 @@ class ModelWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def workload(self) -> Workload:
         """The need as the ranking takes it."""
         return Workload(
-            context_tokens=tokens(self.context),
+            context_tokens=read_tokens(self.context),
             min_decode_tok_s=self.min_speed,
             purpose=self.best or "chat",
             language=self.language,
@@ -64,7 +57,7 @@ class ModelWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def text(self) -> str:
         """The wish in words: by them the lock file knows it again."""
-        need = [f"{tokens(self.context)} tokens", f"{self.min_speed:g} tok/s"]
+        need = [f"{read_tokens(self.context)} tokens", f"{self.min_speed:g} tok/s"]
         need += [f"language {self.language}"] if self.language else []
         need += [f"{self.users} users"] if self.users > 1 else []
         return f"{self.name or f'best {self.best}'}, {', '.join(need)}"
@@ -73,8 +66,8 @@ class ModelWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Require(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What must be on the host already."""
 
-    landfast: Annotated[Version | None, _meant("Oldest version of Landfast that will do.", "0.1.0")] = None
-    engine: Annotated[Version | None, _meant("Oldest version of llama-cpp-python that will do.", "0.3.36")] = None
+    landfast: Annotated[Version | None, _meant("Oldest acceptable version of Landfast.", "0.1.0")] = None
+    engine: Annotated[Version | None, _meant("Oldest acceptable version of llama-cpp-python.", "0.3.36")] = None
 
 
 class StoreWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,7 +81,7 @@ class StoreWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class Users(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who may use the models of the whole host."""
 
-    group: Annotated[Account, _meant("Group that may read the store; made where it is not there.", "landfast")] = (
+    group: Annotated[Account, _meant("Group that may read the store; created where it does not exist.", "landfast")] = (
         "landfast"
     )
     members: Annotated[tuple[Account, ...], _meant("Users who are to be in the group.", ["anna", "ben"])] = ()
@@ -102,7 +95,7 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     order: Annotated[
         tuple[SourceKind, ...],
-        _meant("Kinds of places, first choice first; else the places that are named here.", ["bundle", "mirror"]),
+        _meant("Kinds of places, first choice first; default: the places that are named here.", ["bundle", "mirror"]),
     ] = ()
     bundle: Annotated[str | None, _meant("Folder of a signed bundle.", "/media/stick/landfast-bundle")] = None
     folder: Annotated[str | None, _meant("Folder with model files.", "/srv/models")] = None
@@ -116,9 +109,9 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         """Refuse an order that names a place of which nobody said where it is."""
         for kind in ("bundle", "folder", "mirror"):
             if kind in self.order and getattr(self, kind) is None:
-                raise ValueError(f"order names the {kind}, and {kind} does not say where it is")
+                raise ValueError(f"order lists the {kind}, but {kind} does not say where it is")
         if self.max_rate is not None:
-            size(self.max_rate)
+            read_size(self.max_rate)
 
     @property
     def kinds(self) -> tuple[SourceKind, ...]:
@@ -140,14 +133,16 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     journal_days: Annotated[
         Days | None,
-        _meant("A new journal is begun after so many days; old ones are deleted as many days after their end.", 365),
+        _meant("A new journal begins after so many days; old ones are deleted as many days after their end.", 365),
     ] = None
     old_models: Annotated[
         Annotated[int, msgspec.Meta(ge=0)] | None,
-        _meant("How many models that an earlier `apply` brought, and that are no longer listed, stay. Else all.", 1),
+        _meant(
+            "How many models that an earlier `apply` installed, and that are no longer listed, stay. Default: all.", 1
+        ),
     ] = None
     unlisted: Annotated[
-        Literal["keep", "remove"], _meant("What happens to installed models that others brought.", "remove")
+        Literal["keep", "remove"], _meant("What happens to models that others installed.", "remove")
     ] = "keep"
 
 
@@ -201,20 +196,3 @@ SECTIONS: Final[dict[str, type[msgspec.Struct]]] = {
     "drift": Drift,
 }
 """By name, all sections whose keys are known here; those of the policy are its own."""
-
-
-def tokens(value: int | str) -> int:
-    """A number of tokens: 32768 or "32k". Raises ValueError."""
-    found = _TOKENS.fullmatch(str(value).strip().upper())
-    count = int(float(found[1]) * _THOUSANDS[found[2]]) if found else 0
-    if count < LEAST_CONTEXT_TOKENS:
-        raise ValueError(f"{value!r} is not a context of {LEAST_CONTEXT_TOKENS} tokens or more, such as 8192 or 32k")
-    return count
-
-
-def size(text: str) -> int:
-    """A size such as "20MB". Raises ValueError."""
-    found = _SIZE.fullmatch(text.strip().upper())
-    if found is None or not float(found[1]):
-        raise ValueError(f"{text!r} is not a size, such as 20MB")
-    return int(float(found[1]) * _UNITS[found[2]])

@@ -10,7 +10,9 @@ from deploy.results import Problem
 
 State = Literal["ok", "changed", "would-change", "unseen", "failed", "not-reached"]
 """What came of a step; "unseen" is what this user may not look at."""
-GO_ON: Final = "This step left the host as it was before it. Put that right and apply the file again: it goes on here."
+GO_ON: Final = (
+    "This step left the host as it was before it. Put that right and apply the file again: it continues here."
+)
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):

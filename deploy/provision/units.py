@@ -72,7 +72,7 @@ def steps(units: Units) -> tuple[Step, ...]:
         if wanted:
             raise UsageError(
                 "[drift] needs systemd, which is on Linux only.",
-                hint="Leave the section out, and see docs/provisioning.md for other systems.",
+                hint="Leave out the section, and see docs/provisioning.md for other systems.",
             )
         return ()
     files = tuple(_file(units, name, wanted=wanted) for name in NAMES)
@@ -176,8 +176,8 @@ def _word(path: Path, what: str) -> str:
     text = str(path)
     if text.startswith(tuple(f"{home}/" for home in HOMES)):
         raise UsageError(
-            f"{what} {path} lies in somebody's home, where the checks of the host do not look.",
-            hint="Keep it where the whole host has it, such as /opt/landfast and /etc/landfast.",
+            f"{what} {path} is in somebody's home, where the checks of the host cannot read it.",
+            hint="Keep it where the whole host can read it, such as /opt/landfast and /etc/landfast.",
         )
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$") + '"'
 

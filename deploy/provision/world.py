@@ -12,7 +12,7 @@ import msgspec
 from deploy.bundle.reading import is_bundle, open_bundle, read_bundle
 from deploy.bundle.signing import signer, verify_with
 from deploy.bundle.source import BundleSource
-from deploy.catalog.model import Artifact, Catalog
+from deploy.catalog.model import Artifact, Catalog, Model
 from deploy.commands.context import Context
 from deploy.commands.places import source_at
 from deploy.commands.sources import admitted_sources, place_of
@@ -85,7 +85,7 @@ class World:
         """A bundle that a key signed which is trusted here, or will be."""
         if not is_bundle(place):
             raise NotFound(
-                f"There is no bundle in {place}.", hint="Check the path, and that the disk or stick is there."
+                f"There is no bundle in {place}.", hint="Check the path, and that the disk or stick is connected."
             )
         try:
             return BundleSource(open_bundle(place, self.context.paths))
@@ -150,21 +150,29 @@ def _promising(catalog: Catalog, pins: dict[str, PinnedModel]) -> Catalog:
     models = []
     for model in catalog.models:
         forms = tuple(_with_hashes(form, pins.get(f"{model.id}:{form.quant}")) for form in model.artifacts)
-        models.append(model if forms == model.artifacts else msgspec.structs.replace(model, artifacts=forms))
+        eyes = tuple(_with_promised_eye(model, eye, pins) for eye in model.projectors)
+        same = forms == model.artifacts and eyes == model.projectors
+        models.append(model if same else msgspec.structs.replace(model, artifacts=forms, projectors=eyes))
     return msgspec.structs.replace(catalog, models=tuple(models))
+
+
+def _with_promised_eye(model: Model, eye: Artifact, pins: dict[str, PinnedModel]) -> Artifact:
+    """A projector with the hash that the lock file promises of it: all forms of the model share it."""
+    of_model = (pins[name] for form in model.artifacts if (name := f"{model.id}:{form.quant}") in pins)
+    return _with_hashes(eye, next((pinned for pinned in of_model if pinned.projector is not None), None))
 
 
 def _with_hashes(form: Artifact, pinned: PinnedModel | None) -> Artifact:
     if pinned is None:
         return form
-    promised = {file.name: file.sha256 for file in pinned.files}
+    promised = {file.name: file.sha256 for file in pinned.all_files}
     files = []
     for file in form.files:
         own = promised.get(file.name)
         if own is not None and file.sha256 is not None and own != file.sha256:
             raise IntegrityError(
                 f"The lock file and the catalogue of this host promise different bytes for {file.name} of {pinned.id}.",
-                hint="Bring the catalogue up to date here, or choose again where the lock file was made.",
+                hint="Update the catalogue here, or choose again where the lock file was made.",
             )
         files.append(file if own is None else msgspec.structs.replace(file, sha256=own))
     return msgspec.structs.replace(form, files=tuple(files))

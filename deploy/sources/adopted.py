@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from deploy.catalog.model import Artifact
 from deploy.errors import NotWritable, Unreachable
@@ -11,13 +12,20 @@ from deploy.sources.folder import Folder
 from deploy.sources.writing import writing_to
 
 
+class Held(NamedTuple):
+    """One file whose hash is known."""
+
+    path: Path
+    sha256: str
+
+
 class Adopted:
     """The files of one model, each by its own path. The other program's files are never changed."""
 
-    def __init__(self, program: str, paths: Sequence[Path], *, link: bool) -> None:
+    def __init__(self, program: str, held: Sequence[Held], *, link: bool) -> None:
         """With `link` both programs hold one file: it takes no space, and whoever changes it changes it for both."""
         self.name = f"files of {program}"
-        self._paths = tuple(paths)
+        self._paths = {file.sha256: file.path for file in held}
         self._link = link
 
     def reach(self, timeout_s: float) -> Reach:  # noqa: ARG002 - every source has it
@@ -26,17 +34,18 @@ class Adopted:
 
     def offer(self, artifact: Artifact) -> Offer | NoOffer:
         """Offer what it was made for."""
-        if len(artifact.files) != len(self._paths):
-            return NoOffer(source=self.name, reason="the model has another number of files")
+        if any(file.sha256 not in self._paths for file in artifact.files):
+            return NoOffer(source=self.name, reason="it was made for other files")
         return Offer(source=self.name, download_bytes=0)
 
     def fetch(self, artifact: Artifact, staging: Path, report: Report) -> tuple[Path, ...]:
         """Bring the files into staging. The store hashes them, like those of every other source."""
+        paths = [self._paths[file.sha256 or ""] for file in artifact.files]
         return tuple(
             self._linked(path, staging / f"linked-{number}")
             if self._link
             else self._copied(path, artifact, number, staging / f"adopted-{number}", report)
-            for number, path in enumerate(self._paths)
+            for number, path in enumerate(paths)
         )
 
     def _copied(self, path: Path, artifact: Artifact, number: int, work: Path, report: Report) -> Path:
@@ -56,5 +65,5 @@ class Adopted:
             raise Unreachable(f"{path} is gone.", hint="Run the command again.") from error
         except OSError as error:
             cause = "it lies on another file system" if error.errno == errno.EXDEV else error.strerror or str(error)
-            raise NotWritable(f"{path} cannot be linked: {cause}.", hint="Leave --link out.") from error
+            raise NotWritable(f"{path} cannot be linked: {cause}.", hint="Leave out --link.") from error
         return target

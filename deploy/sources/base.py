@@ -28,6 +28,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 Report = Callable[[Progress], None]
 
 
+def silent(_: Progress) -> None:
+    """A report that nobody reads."""
+
+
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
     """A source can deliver an artifact from here, now."""
 

@@ -65,7 +65,7 @@ class Folder:
         with _reading(self._path):
             if not self._path.exists():
                 raise NotFound(
-                    f"There is no {self._path}.", hint="Check the path, and that the disk or share is there."
+                    f"There is no {self._path}.", hint="Check the path, and that the disk or share is connected."
                 )
             if self._path.is_file() and len(artifact.files) == 1:
                 return (self._path,)

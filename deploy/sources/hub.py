@@ -88,7 +88,7 @@ class Hub:
     def fetch(self, artifact: Artifact, staging: Path, report: Report) -> tuple[Path, ...]:
         """Ask about every file, then transfer them, each going on from the bytes that an earlier call left."""
         if artifact.hub is None:
-            raise NotFound("No place on the hub is known for this model.", hint="Install it from a folder.")
+            raise NotFound("No place on the hub is known for this model.", hint="Install it from a folder with --from.")
         work = staging.absolute() / "hub"
         with self._in_our_words(artifact.hub.repository), writing_to(staging):
             remotes = tuple(
@@ -223,7 +223,7 @@ class Hub:
     def _refused(self, repository: str, status: int, kind: str) -> LandfastError:
         """The error for an answer that is no file. The client names what is missing in the class of its error."""
         if kind == "GatedRepoError" or (status in UNAUTHORIZED and kind != "RepositoryNotFoundError"):
-            return Unreachable(f"The hub does not give {repository} to everyone.", hint=TOKEN_HINT)
+            return Unreachable(f"The hub hands out {repository} only to those who accepted its terms.", hint=TOKEN_HINT)
         if kind.endswith("NotFoundError") or status in NOT_THERE:
             return NotFound(
                 f"The hub at {self._endpoint} has no such file in {repository}, or keeps it private.",
@@ -256,7 +256,7 @@ def _check_pin(file: CataloguedFile, etag: str, size_bytes: int | None) -> None:
     if replaced or resized:
         raise IntegrityError(
             f"The hub has another file under the name {file.name} than the one that the catalogue knows.",
-            hint="It was replaced since. Choose another form of the model, or update Landfast for a newer catalogue.",
+            hint="It has been replaced. Choose another form of the model, or update Landfast for a newer catalogue.",
         )
 
 

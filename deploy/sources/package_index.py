@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from deploy.catalog.model import Artifact, PackageOrigin, PackagePiece
 from deploy.errors import IntegrityError, LandfastError, NotEnoughSpace, NotFound, Unreachable
+from deploy.quantities import gigabytes
 from deploy.sources.base import NoOffer, Offer, Progress, Reach, Report
 from deploy.sources.pip_child import PipOutcome, run_pip
 from deploy.sources.pip_settings import PipSettings, read_settings
@@ -251,8 +252,8 @@ def _require_space(artifact: Artifact, origin: PackageOrigin, joint: Joint, work
     free_bytes = shutil.disk_usage(work).free
     if free_bytes < needed_bytes:
         raise NotEnoughSpace(
-            f"The download needs {needed_bytes / 1e6:,.0f} MB on the disk that holds {work}, "
-            f"of which {free_bytes / 1e6:,.0f} MB are free.",
+            f"The download needs {gigabytes(needed_bytes)} on the disk that holds {work}, "
+            f"of which {gigabytes(free_bytes)} are free.",
             hint="Free some space, or set LANDFAST_HOME to a folder on a larger disk.",
         )
 

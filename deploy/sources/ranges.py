@@ -43,7 +43,7 @@ class NoRanges(Exception):
     """The server gives the whole file or nothing."""
 
 
-class _Changed(Exception):
+class Changed(Exception):
     """The server has another file now than the one that was begun."""
 
 
@@ -51,10 +51,11 @@ class _Stopped(Exception):
     """Another lane has failed."""
 
 
-class _Retry(Exception):
-    """A range stopped before its end."""
+class Retry(Exception):
+    """The transfer stopped before its end."""
 
     def __init__(self, reason: str, pause_s: float | None = None) -> None:
+        """With the pause that the server asks for; None where it asks for none."""
         super().__init__(reason)
         self.reason = reason
         self.pause_s = pause_s
@@ -98,7 +99,7 @@ def fetch(order: Order) -> str | None:
         job = _Job(order)
         try:
             return job.run()
-        except _Changed:
+        except Changed:
             job.forget()
         except NoRanges:
             job.forget()
@@ -179,12 +180,12 @@ class _Job:
             self._order.tell(self._came_bytes)
 
     def agree(self, version: str | None) -> None:
-        """All ranges must be of one file. Raises _Changed."""
+        """All ranges must be of one file. Raises Changed."""
         with self._lock:
             if self._ledger.version is None and not self._done:
                 self._ledger = msgspec.structs.replace(self._ledger, version=version)
             if self._ledger.version != version:
-                raise _Changed
+                raise Changed
 
     def finish(self, number: int, file: BinaryIO, tail: Tail) -> None:
         """Write down that a range is there."""
@@ -268,7 +269,7 @@ class _Lane:
                 for block in self._blocks(at, end):
                     self.job.put(self.file, at, block)
                     at += len(block)
-            except _Retry as stop:
+            except Retry as stop:
                 idle = 0 if at > before else idle + 1
                 if idle >= TRIES:
                     raise self.job.order.silent(stop.reason) from stop
@@ -276,7 +277,7 @@ class _Lane:
         self.job.finish(number, self.file, self.tail)
 
     def _blocks(self, at: int, end: int) -> Iterator[bytes]:
-        """What the server sends of a range, never more than was asked for. Raises _Retry where it stops early."""
+        """What the server sends of a range, never more than was asked for. Raises Retry where it stops early."""
         import httpx2
 
         order = self.job.order
@@ -296,9 +297,9 @@ class _Lane:
         except httpx2.TransportError as error:
             if self.job.is_new:
                 raise NoRanges from error
-            raise _Retry(str(error) or type(error).__name__) from error
+            raise Retry(str(error) or type(error).__name__) from error
         if at < end:
-            raise _Retry(f"it stopped sending {end - at:,} bytes too early")
+            raise Retry(f"it stopped sending {end - at:,} bytes too early")
 
     def _judge(self, answer: "httpx2.Response", at: int) -> None:
         """Whether the answer is the range that was asked for."""
@@ -306,16 +307,21 @@ class _Lane:
         if status == HTTPStatus.OK and self.job.version is None:
             raise NoRanges
         if status in {HTTPStatus.OK, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}:
-            raise _Changed
+            raise Changed
         if status in AGAIN:
-            later = answer.headers.get("retry-after", "")
-            raise _Retry(f"status {status}", float(later) if later.isdigit() else None)
+            raise retry_after(answer)
         if status != HTTPStatus.PARTIAL_CONTENT:
             raise self.job.order.refused(status)
         found = CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
         if found is None or int(found[1]) != at or int(found[3]) != self.job.order.size_bytes:
-            raise _Changed
+            raise Changed
         self.job.agree(version_of(answer))
+
+
+def retry_after(answer: "httpx2.Response") -> Retry:
+    """Another try of what the server refuses for now, after the pause that it asks for."""
+    pause = answer.headers.get("retry-after", "")
+    return Retry(f"status {answer.status_code}", float(pause) if pause.isdigit() else None)
 
 
 def version_of(answer: "httpx2.Response") -> str | None:

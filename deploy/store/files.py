@@ -3,11 +3,11 @@
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from deploy.errors import explain
 from deploy.sources.base import Progress, Report
@@ -28,13 +28,6 @@ def disk_errors(place: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise explain(error, place) from error
-
-
-def human_bytes(count: int) -> str:
-    """A size for a sentence, in decimal units as disks are sold."""
-    if count >= 10**9:
-        return f"{count / 10**9:.1f} GB"
-    return f"{count / 10**6:.1f} MB"
 
 
 def sha256_of(path: Path, text: str, report: Report) -> tuple[str, Identity]:
@@ -69,17 +62,23 @@ def sync_folder(path: Path) -> None:
 
 def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Put a small file in place in one step: a reader sees the old one or the new one, also after a power cut."""
-    descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
-    fresh = Path(name)
+    with becoming(path, path.with_name(TEMPORARY + secrets.token_hex(8)), mode) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def becoming(path: Path, unfinished: Path, mode: int) -> Iterator[BinaryIO]:
+    """A file that takes its name when all of it is on the disk, and is gone where it does not become whole."""
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor: nobody else may read it meanwhile
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        fresh.chmod(mode)
-        fresh.replace(path)
+        unfinished.chmod(mode)
+        unfinished.replace(path)
     except BaseException:
-        fresh.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from deploy.errors import NotWritable
-from deploy.sources.base import Progress, Report
+from deploy.sources.base import Report, silent
 from deploy.store.files import (
     TEMPORARY,
     delete,
@@ -143,7 +143,7 @@ class Layout:
         """Be the only one who moves blobs and lock files. Held for moments only."""
         # No key begins with an underscore.
         self.admit()
-        with hold(self.locks / "_store.lock", "changes the store", _silent, _PUBLISH_WAIT_S):
+        with hold(self.locks / "_store.lock", "changes the store", silent, _PUBLISH_WAIT_S):
             yield
 
     def admit(self) -> None:
@@ -242,10 +242,6 @@ class Layout:
     def drop_staging(self, key: str) -> int:
         """Delete all that an install has brought so far, under the store lock, and say how many bytes that frees."""
         return delete_tree(self.staging(key)) + self.collect()
-
-
-def _silent(_: Progress) -> None:
-    """A report that nobody reads."""
 
 
 def _serial(path: Path) -> int:

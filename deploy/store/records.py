@@ -36,6 +36,17 @@ class StoredFile(msgspec.Struct, frozen=True, kw_only=True):
     identity: Identity | None = None
 
 
+class StoredProjector(StoredFile, frozen=True, kw_only=True):
+    """What lets an installed model look at images."""
+
+    publisher: str
+    """Who made the file."""
+    source: str
+    """Where it came from, as a sentence."""
+    revision: str | None = None
+    """Which of its publisher's versions the source gave; None where the source has no such thing."""
+
+
 class Description(msgspec.Struct, frozen=True, kw_only=True):
     """What the installer knows of a model, beside its files."""
 
@@ -96,6 +107,8 @@ class Installed(Arrival, frozen=True, kw_only=True):
     serial: Annotated[int, msgspec.Meta(ge=1)] = 1
     """Counts the versions of this model that were installed here."""
     files: Annotated[tuple[StoredFile, ...], msgspec.Meta(min_length=1)]
+    projector: StoredProjector | None = None
+    """None for a model that reads text only, as far as it is installed here."""
     installed_at: dt.datetime
     """UTC."""
     verified_at: dt.datetime
@@ -104,12 +117,23 @@ class Installed(Arrival, frozen=True, kw_only=True):
     @property
     def size_bytes(self) -> int:
         """All files together."""
-        return sum(file.size_bytes for file in self.files)
+        return sum(file.size_bytes for file in self.all_files)
+
+    @property
+    def all_files(self) -> tuple[StoredFile, ...]:
+        """The model's files, and its projector behind them."""
+        return self.files if self.projector is None else (*self.files, self.projector)
 
     @property
     def hashes(self) -> tuple[str, ...]:
-        """What tells one version from another."""
+        """What tells one version from another: the model's own files."""
         return tuple(file.sha256 for file in self.files)
+
+    def with_files(self, found: tuple[StoredFile, ...]) -> "Installed":
+        """The same model with what is known of all its files now, in their order."""
+        last = found[len(self.files) :]
+        projector = last[0] if last and isinstance(last[0], StoredProjector) else self.projector
+        return msgspec.structs.replace(self, files=found[: len(self.files)], projector=projector)
 
     @property
     def version(self) -> str:
@@ -150,7 +174,7 @@ def entry_name(model_id: str) -> str:
     """
     if not _ENTRY.fullmatch(model_id) or len(model_id) > _ENTRY_LENGTH:
         raise UsageError(
-            f"{model_id!r} is not the id of a model.",
+            f"{model_id!r} is not a model id.",
             hint="An id looks like qwen3-8b:Q4_K_M: letters, digits, dots, hyphens and one colon.",
         )
     return model_id.replace(":", "@")
@@ -193,7 +217,7 @@ def read_record(path: Path) -> Installed | Damaged:
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return _damaged(path, _reason(raw, str(error)))
     if (record.version if path.stem.isdigit() else record.id) != _name_of(path):
-        return _damaged(path, f"it speaks of another model, {record.id}")
+        return _damaged(path, f"it is about another model, {record.id}")
     if not is_intact(raw):
         return _damaged(path, "it was altered after it was written")
     return record

@@ -96,7 +96,7 @@ def require_owner(root: Path) -> None:
     if not is_owner(root):
         raise NotWritable(
             f"Only {_owner(root)} may change the models of this host.",
-            hint="Run the command as that user, such as with sudo, or leave --system out to have a model for yourself.",
+            hint="Run the command as that user, such as with sudo, or leave out --system to have a model for yourself.",
         )
 
 
@@ -113,12 +113,12 @@ def why_closed(root: Path) -> PolicyRefused | None:
     parent = root.parent.stat()
     if parent.st_uid not in {0, os.getuid(), status.st_uid} or (_is_open(parent) and not parent.st_mode & stat.S_ISVTX):
         return PolicyRefused(
-            f"Others than its owner may put another folder in the place of {root}, so no model is taken from there.",
+            f"Users other than its owner can replace {root}, so no model is taken from there.",
             hint=f"Ask the administrator for `chown root {root.parent}` and `chmod g-w,o-w {root.parent}`.",
         )
     if _is_open(status):
         return PolicyRefused(
-            f"Others than its owner may change the models of this host in {root}, so none is taken from there.",
+            f"Users other than its owner can change the models of this host in {root}, so none is taken from there.",
             hint=f"Ask the administrator for `chmod g-w,o-w {root}` and `landfast --system models verify`.",
         )
     return None
@@ -163,7 +163,7 @@ def _group_number() -> int:
     except KeyError as error:
         raise NotWritable(
             f"There is no group {GROUP}, whose members are to use the models of this host.",
-            hint=f"Make it with `groupadd --system {GROUP}`, and add each user with `usermod -aG {GROUP} USER`.",
+            hint=f"Create it with `groupadd --system {GROUP}`, and add each user with `usermod -aG {GROUP} USER`.",
         ) from error
 
 

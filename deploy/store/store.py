@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 
 from deploy.errors import LandfastError, NotFound
-from deploy.sources.base import Progress, Report
+from deploy.sources.base import Report, silent
 from deploy.store.checks import FileVerdict, examine, is_unchanged, problem, quarantine
 from deploy.store.files import delete, delete_tree, disk_errors, sync_folder, tree_bytes
 from deploy.store.hashing import side_by_side
@@ -83,11 +83,13 @@ class Store:
         IntegrityError where the bytes of that version are not what they were. The store is then as it was.
         """
         layout = self._layout
-        with layout.key_lock(model_id, _silent, 0), disk_errors(self.root):
+        with layout.key_lock(model_id, silent, 0), disk_errors(self.root):
             wanted = next((one for one in self.former(model_id) if one.serial == serial), None)
             if wanted is None:
-                raise NotFound(f"{version_name(model_id, serial)} is not here.", hint="See `landfast models show`.")
-            wanted = msgspec.structs.replace(wanted, files=tuple(self._usable(wanted, f, report) for f in wanted.files))
+                raise NotFound(
+                    f"{version_name(model_id, serial)} is not here.", hint="`landfast models show` lists what is kept."
+                )
+            wanted = wanted.with_files(tuple(self._usable(wanted, file, report) for file in wanted.all_files))
             with layout.store_lock():
                 if (used := layout.in_use(model_id)) is not None:
                     layout.keep_version(used)
@@ -102,8 +104,10 @@ class Store:
         layout = self._layout
         record = layout.former_record(model_id, serial)
         if not record.exists():
-            raise NotFound(f"{version_name(model_id, serial)} is not here.", hint="See `landfast models show`.")
-        with layout.key_lock(model_id, _silent, 0), disk_errors(self.root), layout.store_lock():
+            raise NotFound(
+                f"{version_name(model_id, serial)} is not here.", hint="`landfast models show` lists what is kept."
+            )
+        with layout.key_lock(model_id, silent, 0), disk_errors(self.root), layout.store_lock():
             delete(record)
             sync_folder(record.parent)
             return layout.collect()
@@ -119,13 +123,23 @@ class Store:
             self._remember(msgspec.structs.replace(installed, files=files))
         return tuple(self._layout.blobs / file.sha256 for file in files)
 
+    def open_projector(self, installed: Installed, report: Report) -> Path | None:
+        """What lets the model look at images, for the engine; None where it has none. Raises like `open_files`."""
+        kept = installed.projector
+        if kept is None:
+            return None
+        found = self._usable(installed, kept, report)
+        if found != kept:
+            self._remember(installed.with_files((*installed.files, found)))
+        return self._layout.blobs / found.sha256
+
     def verify(self, installed: Installed, report: Report) -> tuple[FileVerdict, ...]:
         """Hash every file of a model. A bad one is moved aside, so that no load can use it."""
         return self.verify_all((installed,), report)[0]
 
     def verify_all(self, records: Sequence[Installed], report: Report) -> tuple[tuple[FileVerdict, ...], ...]:
         """Hash the files of several models, several at a time. Bad ones are moved aside."""
-        files = tuple(file for record in records for file in record.files)
+        files = tuple(file for record in records for file in record.all_files)
         verdicts = iter(
             side_by_side(
                 files,
@@ -135,13 +149,13 @@ class Store:
                 f"verify {len(files)} files",
             )
         )
-        return tuple(self._judged(record, tuple(islice(verdicts, len(record.files)))) for record in records)
+        return tuple(self._judged(record, tuple(islice(verdicts, len(record.all_files)))) for record in records)
 
     def _judged(self, installed: Installed, verdicts: tuple[FileVerdict, ...]) -> tuple[FileVerdict, ...]:
         """Write down what was found of one model, and move its bad files aside."""
-        files = tuple(map(_confirmed, installed.files, verdicts))
+        confirmed = installed.with_files(tuple(map(_confirmed, installed.all_files, verdicts)))
         if all(found.verdict == "ok" for found in verdicts):
-            self._remember(msgspec.structs.replace(installed, files=files, verified_at=now()))
+            self._remember(msgspec.structs.replace(confirmed, verified_at=now()))
         return tuple(self._set_aside(found) for found in verdicts)
 
     @contextlib.contextmanager
@@ -170,7 +184,7 @@ class Store:
         record = layout.record(model_id)
         if not record.exists():
             raise NotFound(f"{model_id} is not installed.", hint="Run `landfast models` to see what is.")
-        with layout.key_lock(model_id, _silent, 0), disk_errors(self.root), layout.store_lock():
+        with layout.key_lock(model_id, silent, 0), disk_errors(self.root), layout.store_lock():
             delete(record)
             sync_folder(layout.models)
             return layout.drop_staging(model_id)
@@ -219,7 +233,7 @@ class Store:
 
     def _clear(self, key: str) -> int:
         """Delete what one interrupted install left, files in mid-move included."""
-        with self._layout.key_lock(key, _silent, 0), disk_errors(self.root), self._layout.store_lock():
+        with self._layout.key_lock(key, silent, 0), disk_errors(self.root), self._layout.store_lock():
             return self._layout.drop_staging(key)
 
     def _records(self) -> Iterator[Installed | Damaged]:
@@ -267,9 +281,5 @@ def _confirmed(file: StoredFile, found: FileVerdict) -> StoredFile:
 
 def _bare(installed: Installed) -> Installed:
     """The record without what changes while the model stays the same."""
-    files = tuple(msgspec.structs.replace(file, identity=None) for file in installed.files)
-    return msgspec.structs.replace(installed, files=files, verified_at=installed.installed_at, schema=SCHEMA)
-
-
-def _silent(_: Progress) -> None:
-    """A report that nobody reads."""
+    bare = installed.with_files(tuple(msgspec.structs.replace(file, identity=None) for file in installed.all_files))
+    return msgspec.structs.replace(bare, verified_at=installed.installed_at, schema=SCHEMA)

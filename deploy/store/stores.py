@@ -55,6 +55,15 @@ class Stores(Store):
         except (NotFound, IntegrityError) as error:
             raise type(error)(error.message, hint=_hint(installed.id)) from error
 
+    def open_projector(self, installed: Installed, report: Report) -> Path | None:
+        """What lets the model look at images, from where the model is. Raises as a store alone does."""
+        if not self.is_of_host(installed):
+            return super().open_projector(installed, report)
+        try:
+            return self._host.open_projector(installed, report)
+        except (NotFound, IntegrityError) as error:
+            raise type(error)(error.message, hint=_hint(installed.id)) from error
+
     def verify_all(self, records: Sequence[Installed], report: Report) -> tuple[tuple[FileVerdict, ...], ...]:
         """Hash the files of several models. A bad one of the host's is told, and stays where it is."""
         beside = tuple(record for record in records if self.is_of_host(record))

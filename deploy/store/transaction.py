@@ -8,28 +8,28 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from deploy.errors import Incomplete, IntegrityError, InvalidModel, LandfastError, NotEnoughSpace
+from deploy.errors import Incomplete, IntegrityError, InvalidModel, LandfastError, NotEnoughSpace, NotFound
+from deploy.quantities import gigabytes
 from deploy.sources.base import Report
 from deploy.sources.seen import Seen, identity
-from deploy.store.files import (
-    delete,
-    delete_tree,
-    disk_errors,
-    human_bytes,
-    sha256_of,
-    sync_file,
-    sync_folder,
-    tree_bytes,
-)
+from deploy.store.files import delete, delete_tree, disk_errors, sha256_of, sync_file, sync_folder, tree_bytes
 from deploy.store.hashing import side_by_side
 from deploy.store.layout import Layout
-from deploy.store.records import Description, Installed, Pin, StoredFile, encode, now
+from deploy.store.records import Description, Installed, Pin, StoredFile, StoredProjector, encode, now
 
 M = TypeVar("M")
+
+
+class Origin(NamedTuple):
+    """Whose a projector is, and where it came from."""
+
+    publisher: str
+    source: str
+    revision: str | None
 
 
 class Transaction:
@@ -64,9 +64,33 @@ class Transaction:
         stored = self._examined(files, pins, seen)
         description = describe(self._validated(files, validate))
         moment = now()
-        record = Installed(**msgspec.structs.asdict(description), files=stored, installed_at=moment, verified_at=moment)
-        with disk_errors(self._layout.root):
-            return self._publish(tuple(files), record)
+        record = Installed(
+            **msgspec.structs.asdict(description),
+            files=stored,
+            projector=None if self.present is None else self.present.projector,
+            installed_at=moment,
+            verified_at=moment,
+        )
+        return self._publish(tuple(zip(files, stored, strict=True)), record)
+
+    def lay_beside(
+        self,
+        file: Path,
+        pin: Pin,
+        validate: Callable[[Path], object],
+        origin: Origin,
+        seen: Mapping[Path, Seen] = MappingProxyType({}),
+    ) -> Installed:
+        """Check a staged projector like a model's file, and make it part of the model that is installed.
+
+        Raises as `commit` does, and NotFound where the model was removed meanwhile.
+        """
+        if self.present is None:
+            raise NotFound(f"{self._key} is not installed.", hint=f"Run `landfast install {self._key}` first.")
+        (stored,) = self._examined((file,), (pin,), seen)
+        self._validated((file,), lambda files: validate(files[0]))
+        kept = StoredProjector(**msgspec.structs.asdict(stored), **origin._asdict())
+        return self._publish(((file, kept),), msgspec.structs.replace(self.present, projector=kept))
 
     def _examined(
         self, files: Sequence[Path], pins: Sequence[Pin], seen: Mapping[Path, Seen]
@@ -108,7 +132,7 @@ class Transaction:
 
     def _first_use(self, name: str) -> str | None:
         """The hash that an unpinned file had when it was first installed."""
-        files = self.present.files if self.present else ()
+        files = self.present.all_files if self.present else ()
         return next((file.sha256 for file in files if file.name == name), None)
 
     def _validated(self, files: Sequence[Path], validate: Callable[[Sequence[Path]], M]) -> M:
@@ -126,13 +150,19 @@ class Transaction:
                 if path not in keep and not (path.is_dir() and not path.is_symlink()):
                     delete(path)
 
-    def _publish(self, files: tuple[Path, ...], record: Installed) -> Installed:
+    def _publish(self, brought: tuple[tuple[Path, StoredFile], ...], record: Installed) -> Installed:
         """Move the files and write the lock file. Before its rename the store is the old one, after it the new one."""
         layout = self._layout
-        for path in files:
-            sync_file(path)
+        files = tuple(path for path, _ in brought)
+        with disk_errors(layout.root):
+            for path in files:
+                sync_file(path)
+            return self._placed(files, tuple(file.sha256 for _, file in brought), record)
+
+    def _placed(self, files: tuple[Path, ...], hashes: tuple[str, ...], record: Installed) -> Installed:
+        layout = self._layout
         with layout.store_lock():
-            moves = layout.plan_moves(self._key, files, tuple(file.sha256 for file in record.files))
+            moves = layout.plan_moves(self._key, files, hashes)
             for path, move in zip(files, moves, strict=True):
                 layout.place_blob(path, move.sha256)
             sync_folder(layout.blobs)
@@ -200,7 +230,7 @@ def _preflight(staging: Path, need_bytes: int) -> None:
         free = shutil.disk_usage(staging).free
     if missing > free:
         raise NotEnoughSpace(
-            f"{human_bytes(missing)} are needed, and {staging} has {human_bytes(free)} free.",
+            f"{gigabytes(missing)} are needed, and {staging} has {gigabytes(free)} free.",
             hint="Free some space, choose a smaller model, or set LANDFAST_HOME to a folder on a larger disk.",
         )
 
@@ -244,5 +274,6 @@ def _differs(pin: Pin, digest: str, expected: str, key: str) -> IntegrityError:
 
 def _identified(layout: Layout, record: Installed) -> Installed:
     """The record with what the file system says of its blobs now."""
-    files = tuple(msgspec.structs.replace(file, identity=identity(layout.blobs / file.sha256)) for file in record.files)
-    return msgspec.structs.replace(record, files=files)
+    return record.with_files(
+        tuple(msgspec.structs.replace(file, identity=identity(layout.blobs / file.sha256)) for file in record.all_files)
+    )

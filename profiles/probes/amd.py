@@ -63,7 +63,7 @@ def _card(world: World, folder: str) -> Accelerator:
         told=Told(
             driver=fact_or_unknown(line_of(world, _DRIVER) or None, _DRIVER, "the driver is part of the kernel"),
             runtime=fact_or_unknown(line_of(world, _ROCM) or None, _ROCM, "ROCm is not installed"),
-            bus=fact_or_unknown(slot[1] if slot else None, f"{folder}/uevent", "the kernel does not tell it"),
+            bus=fact_or_unknown(slot[1] if slot else None, f"{folder}/uevent", "the kernel does not report it"),
         ),
     )
 
@@ -86,7 +86,7 @@ def _pair(world: World, folder: str, kind: str) -> tuple[Fact[int], Fact[int]]:
 
 def _unread(device: pci.PciDevice) -> Accelerator:
     """Describe a device that the bus shows and no driver."""
-    missing = unknown_fact("No AMD driver is at work here", "PCI bus")
+    missing = unknown_fact("No AMD driver is loaded", "PCI bus")
     model = model_of(device.device)
     return describe(
         name=model.name,

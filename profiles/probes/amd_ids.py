@@ -88,7 +88,7 @@ def describe(
 ) -> Accelerator:
     """Describe a device by its two kinds of memory, each as total and free."""
     unified = model.in_processor
-    missing = unknown_fact("nothing tells this device's architecture", "device number")
+    missing = unknown_fact("nothing reports this device's architecture", "device number")
     return Accelerator(
         name=name if name.startswith("AMD") else f"AMD {name}",
         vendor="amd",

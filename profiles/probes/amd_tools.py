@@ -65,7 +65,7 @@ def _json(text: str) -> Any:
     """Parse JSON that warnings may stand before. Raises ValueError on anything else."""
     start = re.search(r"[{\[]", text)
     if start is None:
-        raise ValueError(f"its answer cannot be understood: {text.strip()[:120] or 'it says nothing'}")
+        raise ValueError(f"its answer cannot be understood: {text.strip()[:120] or 'it is empty'}")
     value, _ = json.JSONDecoder().raw_decode(text[start.start() :])
     return value
 
@@ -80,8 +80,8 @@ def _rocm_card(card: Mapping[str, Any], driver: str | None) -> Accelerator:
     name = next(
         (str(card[key]) for key in ("Card series", "Card Series", "Device Name") if _is_name(card.get(key))), model.name
     )
-    version = fact_or_unknown(driver, ROCM_SMI[0], "rocm-smi does not tell it")
-    missing = unknown_fact("rocm-smi does not tell it", ROCM_SMI[0])
+    version = fact_or_unknown(driver, ROCM_SMI[0], "rocm-smi does not report it")
+    missing = unknown_fact("rocm-smi does not report it", ROCM_SMI[0])
     return describe(
         name=name, model=model, own=own, borrowed=borrowed, told=Told(driver=version, runtime=missing, bus=missing)
     )
@@ -102,7 +102,7 @@ def _bytes(card: Mapping[str, Any], kind: str) -> tuple[Fact[int], Fact[int]]:
     total, used = (str(card.get(f"{kind} Total {word}Memory (B)", "")) for word in ("", "Used "))
     known = int(total) if total.isdecimal() else None
     free = None if known is None or not used.isdecimal() else max(0, known - int(used))
-    reason = f"rocm-smi does not tell the {kind} memory"
+    reason = f"rocm-smi does not report the {kind} memory"
     return fact_or_unknown(known, ROCM_SMI[0], reason), fact_or_unknown(free, ROCM_SMI[0], reason)
 
 
@@ -122,17 +122,17 @@ def _amd_smi_card(card: Mapping[str, Any]) -> Accelerator:
     model = model_of(int(number, 16) if _is_number(number) else None)
     name = asic.get("market_name")
     size = _part(vram, "size").get("value")
-    silent = unknown_fact("amd-smi's static report does not tell it", AMD_SMI[0])
-    total = fact_or_unknown(size * MIB if isinstance(size, int) else None, AMD_SMI[0], "amd-smi does not tell it")
+    silent = unknown_fact("amd-smi's static report does not report it", AMD_SMI[0])
+    total = fact_or_unknown(size * MIB if isinstance(size, int) else None, AMD_SMI[0], "amd-smi does not report it")
     return describe(
         name=str(name) if _is_name(name) else model.name,
         model=model,
         own=(total, silent),
         borrowed=(Fact(0, AMD_SMI[0]), silent),
         told=Told(
-            driver=fact_or_unknown(_part(card, "driver").get("version"), AMD_SMI[0], "amd-smi does not tell it"),
+            driver=fact_or_unknown(_part(card, "driver").get("version"), AMD_SMI[0], "amd-smi does not report it"),
             runtime=silent,
-            bus=fact_or_unknown(_part(card, "bus").get("bdf"), AMD_SMI[0], "amd-smi does not tell it"),
+            bus=fact_or_unknown(_part(card, "bus").get("bdf"), AMD_SMI[0], "amd-smi does not report it"),
         ),
     )
 

@@ -103,6 +103,6 @@ def working_set_of(memory_bytes: int | None, wired_limit_mib: int) -> Fact[int]:
     if wired_limit_mib:
         return Fact(wired_limit_mib * MIB, "sysctl iogpu.wired_limit_mb")
     if memory_bytes is None:
-        return unknown_fact("sysctl does not tell the size of the memory", "sysctl hw.memsize")
+        return unknown_fact("sysctl does not report the size of the memory", "sysctl hw.memsize")
     share = memory_bytes * 2 // 3 if memory_bytes <= _SMALL_BYTES else memory_bytes * 3 // 4
     return Fact(share, _FORMULA, Provenance.ESTIMATED)

@@ -93,7 +93,7 @@ def with_kinds(cpu: Cpu, kinds: CoreKinds | None) -> Cpu:
         physical = kinds.performance + kinds.efficiency
         cpu = msgspec.structs.replace(cpu, physical_cores=Fact(physical, kinds.source))
     if kinds is None or (physical is not None and kinds.performance + kinds.efficiency > physical):
-        missing = unknown_fact("nothing tells fast cores from saving ones", TOPOLOGY)
+        missing = unknown_fact("nothing tells fast cores from efficient ones", TOPOLOGY)
         return msgspec.structs.replace(cpu, performance_cores=missing, efficiency_cores=missing)
     return msgspec.structs.replace(
         cpu,

@@ -45,7 +45,7 @@ def gather(path: Path) -> DiskUsage:
 def _kind(world: World, device: tuple[int, int] | None) -> Fact[str]:
     """Tell turning disks from others by what the kernel says of the device, or of the whole that it is a part of."""
     if device is None:
-        return unknown_fact("this system is not asked for it", "platform")
+        return unknown_fact("it is not read on this operating system", "platform")
     block = f"/sys/dev/block/{device[0]}:{device[1]}"
     paths = (f"{block}/queue/rotational", f"{block}/../queue/rotational")
     found = next((text for path in paths if (text := line_of(world, path))), None)

@@ -85,7 +85,7 @@ def _virtual_machine(world: World) -> Fact[str]:
         return Fact(named, _DMI[0])
     cpuinfo = _cpuinfo(world)
     if cpuinfo is None:
-        return unknown_fact("this system is not asked for it", "platform")
+        return unknown_fact("it is not read on this operating system", "platform")
     if re.search(r"^flags.*\bhypervisor\b", cpuinfo, re.MULTILINE):
         return Fact("a hypervisor", "/proc/cpuinfo flags")
     return Fact("", "/proc/cpuinfo flags")
@@ -108,7 +108,7 @@ def _wsl(world: World) -> Fact[bool]:
 def _power(world: World) -> Fact[str]:
     """Tell mains from battery. A machine without a battery is on mains."""
     if world.platform != "linux":
-        return unknown_fact("this system is not asked for it", "platform")
+        return unknown_fact("it is not read on this operating system", "platform")
     supplies = world.entries(_POWER)
     kinds = {name: line_of(world, f"{_POWER}/{name}/type") for name in supplies}
     states = [line_of(world, f"{_POWER}/{name}/status") for name, kind in kinds.items() if kind == "Battery"]
@@ -119,5 +119,5 @@ def _virtualisation(world: World) -> Fact[bool]:
     """Tell whether the processor can host virtual machines."""
     cpuinfo = _cpuinfo(world)
     if cpuinfo is None or "flags" not in cpuinfo:
-        return unknown_fact("the processor's flags do not tell", "/proc/cpuinfo flags")
+        return unknown_fact("the processor's flags do not say", "/proc/cpuinfo flags")
     return Fact(bool(re.search(r"^flags.*\b(vmx|svm)\b", cpuinfo, re.MULTILINE)), "/proc/cpuinfo flags")

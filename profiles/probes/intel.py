@@ -17,7 +17,7 @@ from profiles.world import CommandFailed, CommandHung, CommandMissing, NotRecord
 
 XPU_SMI: Final = ("xpu-smi", "discovery", "-j")
 CLINFO: Final = ("clinfo", "--json")
-_FREE: Final = "Intel's driver does not tell what is free"
+_FREE: Final = "Intel's driver does not report what is free"
 _GPU_TYPE: Final = "CL_DEVICE_TYPE_GPU"
 Devices = tuple[Accelerator, ...]
 
@@ -54,7 +54,7 @@ def _from_bus(world: World, device: pci.PciDevice, reasons: list[str]) -> Accele
     tiles = [name for name in world.entries(folder) if re.fullmatch(r"tile\d+", name)]
     sizes = [number_of(world, f"{folder}/{tile}/physical_vram_size_bytes") for tile in tiles]
     known = sum(size for size in sizes if size) or None
-    reason = "; ".join(["Intel's driver does not tell the memory's size", *reasons])
+    reason = "; ".join(["Intel's driver does not report the size of the memory", *reasons])
     return describe(
         name=name_of(device.device),
         unified=in_processor(device.device, device.slot),
@@ -68,7 +68,7 @@ def describe(
 ) -> Accelerator:
     """Describe one device. What is free is not told by anything but the engine."""
     free = unknown_fact(_FREE, total.source)
-    missing = unknown_fact("Intel's tools do not tell it", bus.source)
+    missing = unknown_fact("Intel's tools do not report it", bus.source)
     return Accelerator(
         name=name,
         vendor="intel",
@@ -101,9 +101,9 @@ def _xpu_device(entry: Mapping[str, Any]) -> Accelerator:
     return describe(
         name=_clean(str(entry.get("device_name") or name_of(device))),
         unified=in_processor(device, slot),
-        total=fact_or_unknown(int(size) if size.isdecimal() else None, XPU_SMI[0], "xpu-smi does not tell it"),
-        bus=fact_or_unknown(slot or None, XPU_SMI[0], "xpu-smi does not tell it"),
-        driver=fact_or_unknown(entry.get("driver_version"), XPU_SMI[0], "xpu-smi does not tell it"),
+        total=fact_or_unknown(int(size) if size.isdecimal() else None, XPU_SMI[0], "xpu-smi does not report it"),
+        bus=fact_or_unknown(slot or None, XPU_SMI[0], "xpu-smi does not report it"),
+        driver=fact_or_unknown(entry.get("driver_version"), XPU_SMI[0], "xpu-smi does not report it"),
     )
 
 
@@ -125,13 +125,13 @@ def _cl_device(entry: Mapping[str, Any]) -> Accelerator:
     """Describe one OpenCL device. Its size is what OpenCL may use, a little below the card's."""
     size = entry.get("CL_DEVICE_GLOBAL_MEM_SIZE")
     unified = bool(entry.get("CL_DEVICE_HOST_UNIFIED_MEMORY"))
-    total = fact_or_unknown(size if isinstance(size, int) else None, CLINFO[0], "clinfo does not tell it")
+    total = fact_or_unknown(size if isinstance(size, int) else None, CLINFO[0], "clinfo does not report it")
     return describe(
         name=_clean(str(entry.get("CL_DEVICE_NAME", "Intel GPU"))),
         unified=unified,
         total=total,
-        bus=unknown_fact("clinfo does not tell it", CLINFO[0]),
-        driver=fact_or_unknown(entry.get("CL_DRIVER_VERSION"), CLINFO[0], "clinfo does not tell it"),
+        bus=unknown_fact("clinfo does not report it", CLINFO[0]),
+        driver=fact_or_unknown(entry.get("CL_DRIVER_VERSION"), CLINFO[0], "clinfo does not report it"),
     )
 
 

@@ -57,7 +57,7 @@ def parse_psutil(found: PsutilMemory) -> Memory:
 def parse_sysctl(values: dict[str, str]) -> Memory:
     """Take the one figure that sysctl has."""
     total = values.get("hw.memsize", "")
-    missing = unknown_fact("sysctl does not tell what is in use", "sysctl")
+    missing = unknown_fact("sysctl does not report what is in use", "sysctl")
     return Memory(
         total_bytes=fact_or_unknown(int(total) if total.isdecimal() else None, "sysctl hw.memsize", "no such line"),
         available_bytes=missing,
@@ -80,7 +80,7 @@ def _huge_pages(text: str, values: dict[str, int], source: str) -> Fact[int]:
     """Give what is set aside for huge pages. MemAvailable leaves it out already."""
     count, size = _COUNT.search(text), values.get("Hugepagesize")
     if count is None or size is None:
-        return unknown_fact("the kernel tells nothing of huge pages", f"{source} HugePages_Total")
+        return unknown_fact("the kernel does not report huge pages", f"{source} HugePages_Total")
     return Fact(int(count[1]) * size, f"{source} HugePages_Total x Hugepagesize")
 
 

@@ -98,7 +98,7 @@ def _why_unread(readings: Answers) -> str:
     if isinstance(readings, NvmlReadings):
         return "The NVIDIA driver does not offer this device"
     if readings.code in NO_DRIVER:
-        return "No NVIDIA driver is at work here"
+        return "No NVIDIA driver is loaded"
     return f"The NVIDIA driver does not answer: {readings.text}"
 
 
@@ -183,4 +183,4 @@ def _fact(answer: T | NvmlFailure, call: str, pick: Callable[[T], object]) -> Fa
     """Give an answer as a fact, Unknown with the driver's own words where the call failed."""
     if isinstance(answer, NvmlFailure):
         return unknown_fact(f"NVML: {answer.text}", call)
-    return fact_or_unknown(pick(answer), call, "NVML gives an empty answer")
+    return fact_or_unknown(pick(answer), call, "NVML returns an empty answer")

@@ -58,7 +58,7 @@ def _device(gpu: ET.Element) -> NvmlDevice:
     return NvmlDevice(
         name=name,
         memory=_memory(gpu.find("fb_memory_usage")),
-        compute_capability=NvmlFailure(_NOT_SUPPORTED, "nvidia-smi's report does not tell it"),
+        compute_capability=NvmlFailure(_NOT_SUPPORTED, "nvidia-smi's report does not say"),
         bus=gpu.get("id") or _text(gpu, "pci/pci_bus_id"),
         is_cut=gpu.findtext("mig_mode/current_mig") == "Enabled",
         slices=parts,
@@ -74,13 +74,17 @@ def _slice(name: str | NvmlFailure, part: ET.Element) -> NvmlSlice:
 def _memory(usage: ET.Element | None) -> NvmlMemory | NvmlFailure:
     """Read total and free; old reports give only what is used."""
     if usage is None:
-        return NvmlFailure(_UNKNOWN_FAILURE, "nvidia-smi's report does not tell the memory")
+        return NvmlFailure(_UNKNOWN_FAILURE, "nvidia-smi's report does not say how large the memory is")
     total, free, used = (_amount(usage.findtext(name)) for name in ("total", "free", "used"))
     if total is None:
         return NvmlFailure(_NOT_SUPPORTED, f"nvidia-smi writes {usage.findtext('total')!r}")
     if free is None:
         free = None if used is None else total - used
-    return NvmlFailure(_UNKNOWN_FAILURE, "what is free is not told") if free is None else NvmlMemory(total, free)
+    return (
+        NvmlFailure(_UNKNOWN_FAILURE, "nvidia-smi's report does not say what is free")
+        if free is None
+        else NvmlMemory(total, free)
+    )
 
 
 def _amount(text: str | None) -> int | None:
@@ -110,7 +114,7 @@ def parse_query(text: str) -> NvmlReadings:
     lines = [dict(zip(head, row, strict=False)) for row in rows[1:] if row]
     version = next((line["driver_version"] for line in lines if _says(line.get("driver_version"))), None)
     return NvmlReadings(
-        driver_version=version or NvmlFailure(_NOT_SUPPORTED, "nvidia-smi does not tell it"),
+        driver_version=version or NvmlFailure(_NOT_SUPPORTED, "nvidia-smi does not report it"),
         devices=tuple(_row(line) for line in lines),
     )
 
@@ -120,7 +124,7 @@ def _row(line: dict[str, str]) -> NvmlDevice:
     total, free = _amount(line.get("memory.total")), _amount(line.get("memory.free"))
     refused = NvmlFailure(_NOT_SUPPORTED, f"nvidia-smi writes {line.get('memory.total', 'nothing')}")
     capability = re.fullmatch(r"(\d+)\.(\d+)", line.get("compute_cap", ""))
-    silent = NvmlFailure(_NOT_SUPPORTED, "nvidia-smi does not tell it")
+    silent = NvmlFailure(_NOT_SUPPORTED, "nvidia-smi does not report it")
     return NvmlDevice(
         name=line["name"] if _says(line.get("name")) else silent,
         memory=refused if total is None or free is None else NvmlMemory(total, free),
@@ -136,4 +140,4 @@ def _says(cell: str | None) -> bool:
 
 def _first_line(text: str) -> str:
     """Quote how an answer begins."""
-    return next((line.strip()[:120] for line in text.splitlines() if line.strip()), "it says nothing")
+    return next((line.strip()[:120] for line in text.splitlines() if line.strip()), "it is empty")

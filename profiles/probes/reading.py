@@ -38,7 +38,7 @@ def output_of(world: World, arguments: Sequence[str]) -> str:
     done = world.run(arguments)
     if done.status:
         words = " ".join((done.stderr.strip() or done.stdout.strip()).split())[:200]
-        raise CommandFailed(f"{arguments[0]} ended with status {done.status}: {words or 'it says nothing'}")
+        raise CommandFailed(f"{arguments[0]} ended with status {done.status}: {words or 'it printed nothing'}")
     return done.stdout
 
 

@@ -64,7 +64,7 @@ def _describe(model: str, chip: str | None, driver: str | None) -> Accelerator:
         memory_kind="unified",
         total_bytes=missing,
         free_bytes=missing,
-        driver_version=fact_or_unknown(driver, _RELEASE, "the board's release is not told"),
+        driver_version=fact_or_unknown(driver, _RELEASE, "the board does not report its release"),
         compute_capability=fact_or_unknown(capability, _COMPATIBLE, "the board's chip is not known"),
         own_bytes=Fact(0, _COMPATIBLE),
         own_free_bytes=Fact(0, _COMPATIBLE),

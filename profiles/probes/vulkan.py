@@ -46,7 +46,7 @@ def _kind(lines: dict[str, str]) -> str:
 def _accelerator(lines: dict[str, str]) -> Accelerator:
     """Describe one device."""
     unified = _KINDS[_kind(lines)] == "unified"
-    missing = unknown_fact("vulkaninfo's summary does not tell it", SUMMARY[0])
+    missing = unknown_fact("vulkaninfo's summary does not report it", SUMMARY[0])
     vendor = re.match(r"0x[0-9a-fA-F]+", lines.get("vendorID", ""))
     return Accelerator(
         name=lines.get("deviceName", "Vulkan device"),

@@ -185,9 +185,9 @@ def _accelerator(adapter: Adapter, sizes: dict[str, int]) -> Accelerator:
     """Describe one adapter. Windows tells no free memory outside of a program that draws."""
     unified = _is_integrated(adapter)
     own = _own(adapter, sizes, unified=unified)
-    silent = unknown_fact("Windows does not tell what is free", "Win32_VideoController")
+    silent = unknown_fact("Windows does not report what is free", "Win32_VideoController")
     shared = adapter.shared_bytes
-    total = own if not unified else _fact(None, "Windows does not tell its share of the host's memory")
+    total = own if not unified else _fact(None, "Windows does not report its share of the host's memory")
     if unified and own.known is not None and shared is not None:
         total = Fact(own.known + shared, own.source)
     return Accelerator(
@@ -196,8 +196,8 @@ def _accelerator(adapter: Adapter, sizes: dict[str, int]) -> Accelerator:
         memory_kind="unified" if unified else "dedicated",
         total_bytes=total,
         free_bytes=silent,
-        driver_version=_fact(adapter.driver, "Windows does not tell it"),
-        compute_capability=unknown_fact("Windows does not tell it", "Win32_VideoController"),
+        driver_version=_fact(adapter.driver, "Windows does not report it"),
+        compute_capability=unknown_fact("Windows does not report it", "Win32_VideoController"),
         own_bytes=own,
         own_free_bytes=silent,
     )
@@ -207,7 +207,7 @@ def _own(adapter: Adapter, sizes: dict[str, int], *, unified: bool) -> Fact[int]
     """Give an adapter's own memory. What Intel's processors call theirs is the host's all the same."""
     if unified and adapter.vendor == pci.INTEL:
         return Fact(0, "the GPU has no memory of its own")
-    return _fact(_size(adapter, sizes), "Windows tells no size above 4 GB of this adapter")
+    return _fact(_size(adapter, sizes), "Windows reports no size above 4 GB for this adapter")
 
 
 def _fact(value: Any, reason: str) -> Fact[Any]:

@@ -21,7 +21,8 @@ from typing import Final
 import msgspec
 
 from deploy.engine.client import LlamaEngine, LlamaSession
-from deploy.engine.protocol import Done, Generate, LoadPlan, Sampling, Text
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import Done, Generate, Sampling, Text
 from scripts.bench.report import table, write_section
 from scripts.bench.tools import as_options, bench
 
@@ -70,7 +71,7 @@ def measure(model: Path, others: int) -> Taken:
             ours = statistics.median(answer(session, TOKENS) for _ in range(3))
             theirs = bench(model, ["-p", "0", "-n", str(TOKENS if others == 0 else FEW_TOKENS), *as_options(plan)])[
                 0
-            ].avg_ts
+            ].tok_s
     finally:
         session.close()
     return Taken(model.stem, others, theirs, ours, pause)

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from deploy.engine.client import LlamaEngine
-from deploy.engine.protocol import LoadPlan
+from deploy.engine.load_plan import LoadPlan
 from scripts.bench.contention import busy
 from scripts.bench.engine import COUNTING, answer, prompt_of
 from scripts.bench.quiet import LIMIT, Disturbance
@@ -79,8 +79,8 @@ def bench_defaults(model: Path, depth: int, loads: Sequence[int]) -> Iterator[Sp
     for others in loads:
         with busy(others):
             rows = bench(model, tests)
-        prompt = next(row.avg_ts for row in rows if row.n_prompt)
-        yield Speeds(prompt, next(row.avg_ts for row in rows if row.n_gen))
+        prompt = next(row.tok_s for row in rows if row.n_prompt)
+        yield Speeds(prompt, next(row.tok_s for row in rows if row.n_gen))
 
 
 def server_defaults(model: Path, depth: int, loads: Sequence[int]) -> Iterator[Speeds]:

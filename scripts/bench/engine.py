@@ -14,13 +14,16 @@ from typing import Final
 import msgspec
 
 from deploy.engine.client import LlamaEngine, LlamaSession
-from deploy.engine.protocol import Done, Generate, LoadPlan, Sampling, Stats
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import Done, Generate, Sampling, Stats
 from scripts.bench.quiet import LIMIT, Disturbance
 from scripts.bench.report import table, write_section
 from scripts.bench.tools import as_options, bench
 
 PROMPT_TOKENS: Final = 512
 ANSWER_TOKENS: Final = 64
+REPETITIONS: Final = 3
+"""Of each round, for both sides; a round counts their median."""
 WARM_UP_TOKENS: Final = 16
 """Enough for the process to have tried how many threads are best, once for a session."""
 SAMPLE_WORDS: Final = 32
@@ -81,22 +84,22 @@ def digits(words: int) -> str:
 def measure(model: Path, name: str, plan: LoadPlan) -> Round:
     """llama-bench, then the engine process, both fresh and warmed up."""
     disturbance = Disturbance()
-    rows = bench(model, ["-p", str(PROMPT_TOKENS), "-n", str(ANSWER_TOKENS), *as_options(plan)])
+    rows = bench(model, ["-p", str(PROMPT_TOKENS), "-n", str(ANSWER_TOKENS), *as_options(plan)], REPETITIONS)
     session = LlamaEngine().open([model], plan, lambda _: None)
     try:
-        prompt = prompt_of(session, PROMPT_TOKENS)
+        prompt = prompt_of(session, PROMPT_TOKENS - 2)
         answer(session, f"Warm up. {prompt}", WARM_UP_TOKENS, 0.6)
-        reading = answer(session, prompt, 1, 0.0)
-        writing = answer(session, COUNTING, ANSWER_TOKENS, 0.6)
+        readings = [answer(session, f"{first} {prompt}", 1, 0.0) for first in range(1, REPETITIONS + 1)]
+        writings = [answer(session, COUNTING, ANSWER_TOKENS, 0.6) for _ in range(REPETITIONS)]
     finally:
         session.close()
     return Round(
         model.stem,
         name,
-        bench_prompt=next(row.avg_ts for row in rows if row.n_prompt),
-        bench_decode=next(row.avg_ts for row in rows if row.n_gen),
-        our_prompt=(reading.prompt_tokens - reading.reused_tokens) / reading.first_token_s,
-        our_decode=writing.decode_tok_s,
+        bench_prompt=next(row.tok_s for row in rows if row.n_prompt),
+        bench_decode=next(row.tok_s for row in rows if row.n_gen),
+        our_prompt=statistics.median((it.prompt_tokens - it.reused_tokens) / it.first_token_s for it in readings),
+        our_decode=statistics.median(it.decode_tok_s for it in writings),
         others=disturbance.share(),
     )
 

@@ -23,7 +23,8 @@ import msgspec
 from deploy.catalog import loader
 from deploy.catalog.model import Artifact, Model
 from deploy.engine.client import LlamaEngine
-from deploy.engine.protocol import Done, Generate, LoadPlan, Sampling
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import Done, Generate, Sampling
 from deploy.errors import EngineFailed
 from deploy.fit.memory import MemoryPlan, plan_memory, plan_memory_rehearsed
 from deploy.gguf.check import inspect

@@ -20,8 +20,9 @@ import msgspec
 
 from deploy.catalog import loader
 from deploy.commands.pace import timed_budget
-from deploy.engine.client import LlamaEngine, Trial
-from deploy.engine.protocol import Step, Timing
+from deploy.engine.base import Trial
+from deploy.engine.client import LlamaEngine
+from deploy.engine.measure_protocol import Step, Timing
 from deploy.fit.fit import Fit, Workload
 from deploy.fit.rank import rank
 from deploy.fit.speed import Range, conditions_of
@@ -151,7 +152,7 @@ def report(work: Path) -> None:
         "## The first five of every use\n\n"
         f"`python -m scripts.bench.picks`, {engine()}, a machine with two cores and {picks().total_bytes / 1e9:.0f} GB "
         "of memory, calibrated. What `select` puts first when everything can be had, and what synthetic files of their "
-        f"full shape did with the plan that was chosen: median of at least 12 tokens, tokens a second. The slowest "
+        f"full shape did with the plan that was chosen: median of at least 12 tokens, in tok/s. The slowest "
         f"writes {slowest:.1f} with what stands under At in memory ({LEAST_TOK_S:g} were asked for); the largest is "
         f"planned with {largest:.1%} of all memory. Others: cores that other programs took meanwhile."
         + (f" Not measured: {', '.join(missing)}." if missing else "")

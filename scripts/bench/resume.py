@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.engine.client import LlamaEngine, LlamaSession
-from deploy.engine.protocol import ChatMessage, LoadPlan
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import ChatMessage
 from deploy.engine.state_file import Header, Origin, opened, write
 from scripts.bench.engine import prompt_of
 from scripts.bench.report import table, write_section

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.engine.client import LlamaEngine
-from deploy.engine.protocol import Done, Generate, LoadPlan, Sampling
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import Done, Generate, Sampling
 from deploy.journal import Event, Journal
 from deploy.paths import Paths
 

@@ -24,8 +24,10 @@ import msgspec
 from deploy.catalog import loader
 from deploy.catalog.model import Artifact, CataloguedFile, Model
 from deploy.commands.calibrate import LAST_START_S, NEEDED
-from deploy.engine.client import LlamaEngine, Trial
-from deploy.engine.protocol import LoadPlan, Measured, Step
+from deploy.engine.base import Trial
+from deploy.engine.client import LlamaEngine
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.measure_protocol import Measured, Step
 from deploy.fit.calibration import probes, solve, thread_counts
 from deploy.fit.demand import Demand, demand_of
 from deploy.fit.speed import MEASURED_DECODE_RANGE, MEASURED_PREFILL_RANGE, Timing

@@ -6,6 +6,7 @@ installs them; the benchmarks are then run by that environment's interpreter, so
 """
 
 import os
+import statistics
 import subprocess
 import sys
 import sysconfig
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from deploy.engine.protocol import LoadPlan
+from deploy.engine.load_plan import LoadPlan
 
 
 class BenchRow(msgspec.Struct, frozen=True):
@@ -23,8 +24,13 @@ class BenchRow(msgspec.Struct, frozen=True):
     n_prompt: int
     n_gen: int
     n_depth: int
-    avg_ts: float
-    """Tokens per second."""
+    samples_ts: tuple[float, ...]
+    """Tokens per second of each repetition."""
+
+    @property
+    def tok_s(self) -> float:
+        """Their median."""
+        return statistics.median(self.samples_ts)
 
 
 def program(name: str) -> tuple[Path, dict[str, str]]:
@@ -36,10 +42,10 @@ def program(name: str) -> tuple[Path, dict[str, str]]:
     return path, os.environ | {"LD_LIBRARY_PATH": str(packages / "lib")}
 
 
-def bench(model: Path, options: Sequence[str]) -> list[BenchRow]:
-    """Run llama-bench once with these options."""
+def bench(model: Path, options: Sequence[str], repetitions: int = 1) -> list[BenchRow]:
+    """Run llama-bench with these options; it warms up by itself."""
     path, environment = program("llama-bench")
-    command: list[str | Path] = [path, "-m", model, "-r", "1", "-o", "json", *options]
+    command: list[str | Path] = [path, "-m", model, "-r", str(repetitions), "-o", "json", *options]
     done = subprocess.run(command, env=environment, capture_output=True, check=True)
     return msgspec.json.decode(done.stdout, type=list[BenchRow])
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from deploy.engine.client import LlamaEngine, LlamaSession
-from deploy.engine.protocol import ChatMessage, Done, Generate, LoadPlan, Reading, Sampling, Stats
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import ChatMessage, Done, Generate, Reading, Sampling, Stats
 from deploy.fit.loading import guessing, quickened_file
 from scripts.bench.engine import prompt_of
 from scripts.bench.report import table, write_section
