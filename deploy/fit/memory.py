@@ -26,6 +26,8 @@ STAGED_SHARE: Final = 64
 COPIED_CELL_BYTES: Final = 16
 COPIED_BYTES: Final = 64 << 10
 """What a copy holds beside the state: a position and a sequence for each cell, a few numbers for each layer."""
+SHORT_INPUTS_BYTES: Final = 3_000_000
+"""Of the compute buffer at a context of 512 tokens, at most: two masks of 512 x 512 numbers, and the rows' inputs."""
 UNQUANTISED: Final = frozenset({"F32", "F16", "BF16"})
 
 
@@ -152,12 +154,17 @@ def state_bytes(curve: StateCurve, context_tokens: int) -> int:
 
 
 def compute_bytes(curve: MemoryCurve, plan: LoadPlan) -> int:
-    """Upper bound of the compute buffer for a batch of 512 tokens; each row of output beside the first adds one."""
-    more_rows = (plan.reserved_rows - 1) * curve.output_bytes
+    """Upper bound of the compute buffer for a batch of 512 tokens.
+
+    The dry runs had one row of output. The rows of a plan take the place of what the blocks needed before, and more of
+    it only where they are larger than that: than all of the buffer at the shortest context, but for the inputs.
+    """
     if plan.kv_type == "q8_0":
-        return bound(curve.compute.q8_0, plan.context_tokens) + more_rows
-    points = curve.compute.f16 if plan.flash_attention else curve.compute.f16_without_flash
-    return bound(points, plan.context_tokens) + more_rows
+        points = curve.compute.q8_0
+    else:
+        points = curve.compute.f16 if plan.flash_attention else curve.compute.f16_without_flash
+    rows_bytes = plan.reserved_rows * curve.output_bytes + SHORT_INPUTS_BYTES
+    return bound(points, plan.context_tokens) + max(0, rows_bytes - points[0][1])
 
 
 def recurrent_bytes(curve: MemoryCurve, plan: LoadPlan) -> int:

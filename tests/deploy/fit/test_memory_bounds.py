@@ -10,7 +10,14 @@ from deploy.catalog import loader
 from deploy.catalog.model import Model
 from deploy.engine.load_plan import LoadPlan
 from deploy.engine.protocol import Rehearsed
-from deploy.fit.memory import bound, compute_bytes, plan_memory, plan_memory_rehearsed, work_bytes
+from deploy.fit.memory import (
+    SHORT_INPUTS_BYTES,
+    bound,
+    compute_bytes,
+    plan_memory,
+    plan_memory_rehearsed,
+    work_bytes,
+)
 from deploy.gguf.shape import Shape
 
 SHIPPED: Final = loader.load()
@@ -42,8 +49,8 @@ def test_each_way_to_keep_the_context_has_its_own_bound(known: Model, context: i
         (msgspec.structs.replace(plain, flash_attention=False), curve.compute.f16_without_flash),
         (msgspec.structs.replace(plain, kv_type="q8_0"), curve.compute.q8_0),
     ):
-        more_rows = (plan.reserved_rows - 1) * curve.output_bytes
-        assert compute_bytes(curve, plan) == bound(points, context) + more_rows
+        rows_bytes = plan.reserved_rows * curve.output_bytes + SHORT_INPUTS_BYTES
+        assert compute_bytes(curve, plan) == bound(points, context) + max(0, rows_bytes - points[0][1])
 
 
 def test_the_state_without_flash_attention_is_the_padded_one() -> None:
@@ -81,3 +88,12 @@ def test_a_vocabulary_with_merges_takes_more() -> None:
     shapes = [Shape(tokens=100_000, merges=merges, heads=1, widest=1) for merges in (False, True)]
     without, with_merges = (plan_memory_rehearsed(said, plan, shape).peak_bytes for shape in shapes)
     assert with_merges - without > 10_000_000
+
+
+def test_rows_that_are_larger_than_the_blocks_are_counted() -> None:
+    """A small model with a huge vocabulary needs the compute buffer for its rows of output."""
+    curve = SHIPPED.models[0].memory
+    plan = LoadPlan(context_tokens=512)
+    small = compute_bytes(curve, plan)
+    huge = msgspec.structs.replace(curve, output_bytes=small)
+    assert compute_bytes(huge, plan) >= plan.reserved_rows * small
