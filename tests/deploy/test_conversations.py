@@ -119,7 +119,7 @@ def test_tables_of_a_later_version_are_left_alone(saved: Conversations) -> None:
     with sqlite3.connect(saved.file) as store:
         store.execute("PRAGMA user_version = 99")
     store.close()
-    with pytest.raises(NotWritable, match="later Landfast"):
+    with pytest.raises(NotWritable, match="newer Landfast"):
         saved.save(talk("two"))
 
 

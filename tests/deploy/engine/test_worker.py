@@ -384,7 +384,7 @@ def test_words_of_a_strange_process_are_an_engine_error(monkeypatch: pytest.Monk
     """A process that a bad model took over may say anything; it is told as a failed engine."""
     with LlamaSession() as session:
         monkeypatch.setattr(session._channel, "receive_raw", lambda *_: b"\xc1 nonsense")
-        with pytest.raises(EngineFailed, match="not understood"):
+        with pytest.raises(EngineFailed, match="cannot be understood"):
             session.rehearse((), PLAN)
 
 
