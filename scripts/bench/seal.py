@@ -12,12 +12,16 @@ from typing import Final
 
 from deploy.engine.client import LlamaEngine
 from deploy.engine.load_plan import LoadPlan
-from deploy.engine.protocol import Done, Generate, Sampling
 from deploy.journal import Event, Journal
 from deploy.paths import Paths
+from scripts.bench.engine import COUNTING, answer, prompt_of
+from scripts.bench.report import table, write_section
 
 PLAN: Final = LoadPlan(context_tokens=1024, threads=2)
-REQUEST: Final = Generate(prompt="The sea is", max_tokens=128, sampling=Sampling(temperature=0))
+ANSWER_TOKENS: Final = 128
+PROMPT_TOKENS: Final = 512
+ANSWERS: Final = 3
+"""Of each process; a process counts their median."""
 STARTS: Final = 10
 EVENTS: Final = 1000
 
@@ -33,15 +37,18 @@ def starts(engine: LlamaEngine) -> tuple[float, float]:
 
 
 def speeds(engine: LlamaEngine, model: Path) -> tuple[float, float, float]:
-    """Seconds until a model can be asked, then tokens per second of one answer, and of reading the prompt."""
+    """Seconds until a model can be asked, then tokens per second of writing, and of reading a prompt."""
     started = time.perf_counter()
     session = engine.open([model], PLAN, lambda _: None)
     loaded = time.perf_counter() - started
-    *_, done = session.generate(REQUEST)
-    session.close()
-    if not isinstance(done, Done):
-        raise TypeError(done)
-    return loaded, done.stats.decode_tok_s, done.stats.prompt_tok_s
+    try:
+        prompt = prompt_of(session, PROMPT_TOKENS - 2)
+        answer(session, prompt, 1, 0.0)
+        readings = [answer(session, f"{first} {prompt}", 1, 0.0).prompt_tok_s for first in range(ANSWERS)]
+        writings = [answer(session, COUNTING, ANSWER_TOKENS, 0.6).decode_tok_s for _ in range(ANSWERS)]
+    finally:
+        session.close()
+    return loaded, statistics.median(writings), statistics.median(readings)
 
 
 def event_s() -> float:
@@ -57,19 +64,33 @@ def event_s() -> float:
     return statistics.median(taken)
 
 
-def main(model: Path, pairs: int) -> None:
-    """Print all figures; sealed and unsealed in turn, so that a drift of the machine meets both."""
+def cost_rows(model: Path, pairs: int) -> list[tuple[str, ...]]:
+    """Sealed and unsealed in turn, so that a drift of the machine meets both."""
     sealed, unsealed = LlamaEngine(), LlamaEngine(unsealed=True)
-    for name, engine in (("sealed", sealed), ("unsealed", unsealed)):
-        ready, sealing = starts(engine)
-        print(f"{name:9} ready in {ready * 1000:.0f} ms, sealing {sealing * 1000:.1f} ms (medians of {STARTS})")
-    rows = [(speeds(sealed, model), speeds(unsealed, model)) for _ in range(pairs)]
-    for index, what in enumerate(("loaded in s", "decode tok/s", "prompt tok/s")):
-        with_it = statistics.median(row[0][index] for row in rows)
-        without = statistics.median(row[1][index] for row in rows)
-        difference = (with_it / without - 1) * 100
-        print(f"{what:13} sealed {with_it:.3f}, unsealed {without:.3f}, {difference:+.1f} % (medians of {pairs} pairs)")
-    print(f"journal       {event_s() * 1000:.3f} ms an event (median of {EVENTS})")
+    (ready, sealing), (bare, _) = starts(sealed), starts(unsealed)
+    rows = [
+        ("engine process ready, ms", f"{ready * 1e3:.0f}", f"{bare * 1e3:.0f}", "", f"{STARTS} starts"),
+        ("sealing alone, ms", f"{sealing * 1e3:.1f}", "", "", f"{STARTS} starts"),
+    ]
+    taken = [(speeds(sealed, model), speeds(unsealed, model)) for _ in range(pairs)]
+    for index, what in enumerate(("model can be asked, s", "writing, tok/s", "reading, tok/s")):
+        with_it, without = (statistics.median(pair[side][index] for pair in taken) for side in (0, 1))
+        shown = (f"{with_it:.3g}", f"{without:.3g}", f"{(with_it / without - 1) * 100:+.1f}", f"{pairs} pairs")
+        rows.append((what, *shown))
+    return rows
+
+
+def main(model: Path, pairs: int) -> None:
+    """Write the section."""
+    header = ("What", "Sealed", "Unsealed", "Difference %", "Medians of")
+    shown = table(header, cost_rows(model, pairs))
+    intro = (
+        f"`python -m scripts.bench.seal MODEL.gguf PAIRS`: {model.stem}, mapped and in the page cache, each process "
+        f"with {ANSWERS} prompts of {PROMPT_TOKENS} tokens and {ANSWERS} answers of {ANSWER_TOKENS}, sealed and "
+        f"unsealed in turn. An event of the journal takes {event_s() * 1000:.2f} ms (median of {EVENTS})."
+    )
+    write_section("seal", f"## What the seal costs\n\n{intro}\n\n{shown}")
+    print(shown)
 
 
 if __name__ == "__main__":
