@@ -355,6 +355,8 @@ def _command_of(error: Any) -> str:
 def _sentence_of(error: Any) -> str:
     """What is wrong with the arguments; of a group without a command, which commands it has."""
     sentence: str = error.format_message()
+    for words, plain in _PLAIN_WORDS.items():
+        sentence = sentence.replace(words, plain)
     if error.ctx is None or not isinstance(error.ctx.command, TyperGroup) or sentence != "Missing command.":
         return sentence
     *names, last = (f"`{name}`" for name in error.ctx.command.list_commands(error.ctx))
@@ -366,6 +368,14 @@ def _help_for(error: Any) -> str:
     name = _command_of(error)
     return "Run `landfast --help`." if name == "landfast" else f"Run `landfast {name} --help`."
 
+
+_PLAIN_WORDS: Final = {
+    ": Value error, ": ": ",
+    "Input should be a valid integer, unable to parse string as an integer": "it must be a whole number",
+    "Input should be a valid number, unable to parse string as a number": "it must be a number",
+    "Input should be ": "it must be ",
+}
+"""What the library that reads numbers and choices says to programmers, and what it means."""
 
 _REFUSED_ARGUMENTS: Final[Any] = typer.BadParameter.__mro__[2]
 """Typer's base of all complaints about arguments, which it exports under no name of its own."""

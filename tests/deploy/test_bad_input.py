@@ -84,6 +84,21 @@ def test_a_group_alone_says_which_commands_it_has(landfast: Landfast, group: str
     assert f"landfast {group} --help" in told
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("select", "--for", "painting"), "Invalid value for '--for': 'painting' is not one of 'chat',"),
+        (("run", "--top-k", "many", "Hello"), "Invalid value for '--top-k': it must be a whole number"),
+        (("run", "--temperature", "warm", "Hello"), "Invalid value for '--temperature': it must be a number"),
+        (("run", "--seed", "-1", "Hello"), "Invalid value for '--seed': it must be greater than or equal to 0"),
+    ],
+    ids=["choice", "whole number", "number", "range"],
+)
+def test_a_wrong_value_is_told_in_plain_words(landfast: Landfast, words: tuple[str, ...], told: str) -> None:
+    """Not in those of the library that reads it."""
+    assert told in refused(landfast(*words), ExitCode.USAGE)
+
+
 @pytest.mark.parametrize("command", ["plan", "install", "run"])
 def test_an_unknown_model_is_answered_with_the_nearest(landfast: Landfast, command: str) -> None:
     """A slip of the finger costs one more line, not a search."""
