@@ -16,7 +16,7 @@ from deploy.cli_measure import calibrate
 from deploy.cli_models import models_app
 from deploy.cli_provision import apply, evidence
 from deploy.cli_run import DEFAULT_CONTEXT, chat, embed, run
-from deploy.errors import ExitCode, UsageError
+from deploy.errors import ExitCode, LandfastError, UsageError
 from deploy.results import Result, failure
 
 Purpose = Literal["chat", "code", "reasoning", "vision", "tools"]
@@ -278,7 +278,7 @@ def journal_export(*, as_json: AsJson = False) -> None:
     """Print the journal as JSON lines."""
     from deploy.commands.journal import export
 
-    serve("journal export", as_json, export, lambda render: render.journal_export)
+    serve("journal export", as_json, lambda world: export(world, as_json=as_json), lambda render: render.journal_export)
 
 
 @app.command()
@@ -331,6 +331,8 @@ def _parse_and_run() -> int:
             command.invoke(context)
     except typer.Exit as left:
         return left.exit_code
+    except LandfastError as error:
+        return report(failure(_command_in(words), error))
     except _REFUSED_ARGUMENTS as error:
         return report(failure(_command_of(error), UsageError(_sentence_of(error), hint=_help_for(error))))
     return ExitCode.DONE
@@ -348,8 +350,20 @@ def _require_text(words: list[str]) -> None:
 
 def _command_of(error: Any) -> str:
     """The command whose arguments are refused, as results name it."""
-    path = "" if error.ctx is None else error.ctx.command_path
+    if error.ctx is None:
+        return _command_in(sys.argv[1:])
+    path = error.ctx.command_path
     return path.removeprefix("landfast").strip() or "landfast"
+
+
+def _command_in(words: list[str]) -> str:
+    """The command that these words call, as results name it."""
+    found, names = typer.main.get_command(app), []
+    for word in words:
+        if isinstance(found, TyperGroup) and word in found.commands:
+            found = found.commands[word]
+            names.append(word)
+    return " ".join(names) or "landfast"
 
 
 def _sentence_of(error: Any) -> str:
@@ -364,9 +378,29 @@ def _sentence_of(error: Any) -> str:
 
 
 def _help_for(error: Any) -> str:
-    """What to look up: the help of the command whose arguments are refused."""
-    name = _command_of(error)
-    return "Run `landfast --help`." if name == "landfast" else f"Run `landfast {name} --help`."
+    """What to look up: the help of the command whose arguments are refused; or where the option has its place."""
+    name, option = _command_of(error), getattr(error, "option_name", "")
+    if name == "landfast":
+        return _place_of(error.format_message(), option) or "Run `landfast --help`."
+    if option not in _BEFORE_COMMANDS:
+        return f"Run `landfast {name} --help`."
+    whole = f"`landfast {_BEFORE_COMMANDS[option]} {name}`"
+    if error.format_message().startswith("No such option"):
+        return f"It comes before the command: {whole}."
+    return f"Give the system prompt after it. To use what all users of this host share: {whole}."
+
+
+def _place_of(sentence: str, option: str) -> str:
+    """Where something belongs that stands in place of a command; empty for what belongs nowhere."""
+    if option:
+        return "Only --policy and --system come before the command; all other options come after it."
+    if any(character.isspace() for character in sentence.removeprefix("No such command ")):
+        return 'To ask a model, run `landfast run "..."`; a system prompt comes after that, with --system.'
+    return ""
+
+
+_BEFORE_COMMANDS: Final = {"--system": "--system", "--policy": "--policy FILE"}
+"""The options that hold for every command, as they are written."""
 
 
 _PLAIN_WORDS: Final = {

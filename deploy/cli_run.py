@@ -1,6 +1,7 @@
 """The command line of a model at work: one answer, a conversation, vectors."""
 
 import math
+import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +135,7 @@ class AnswerOptions:
             system=self.system,
             max_tokens=self.max_tokens,
             sampling=self._sampling(),
+            repeatable=self.seed is not None or self.temperature == 0,
             workload=_workload(self.context),
             stop=tuple(self.stop or ()),
             adapters=tuple(_adapter(text) for text in self.adapter or ()),
@@ -252,7 +254,7 @@ def _adapter(text: str) -> "Adapter":
     from deploy.engine.protocol import Adapter
 
     file, scale = _scaled(text)
-    return Adapter(path=str(Path(file).expanduser()), scale=scale)
+    return Adapter(path=os.path.expanduser(file), scale=scale)  # noqa: PTH111 - a Path would forget that ./ was typed
 
 
 def _scaled(text: str) -> tuple[str, float]:

@@ -6,6 +6,7 @@ Nothing here is called unless keeping was asked for, and reading creates nothing
 import os
 import re
 import sqlite3
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -237,7 +238,8 @@ def title_of(text: str) -> str:
 def excerpt(text: str, word: str) -> str:
     """A line around the first place where a word stands, given in lower case."""
     flat = " ".join(text.split())
-    at = max(0, flat.casefold().find(word))
+    found = max(0, flat.casefold().find(word))
+    at = bisect_left(range(len(flat)), found, key=lambda end: len(flat[:end].casefold()))  # ß in small letters is ss
     start, end = max(0, at - EXCERPT), at + len(word) + EXCERPT
     return f"{'…' if start else ''}{flat[start:end]}{'…' if end < len(flat) else ''}"
 

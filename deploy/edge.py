@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 import msgspec
 
 from deploy.commands.context import Context, real_context
-from deploy.errors import Interrupted, LandfastError, NotEnoughSpace, NotFound, NotWritable, PipeClosed, UsageError
+from deploy.errors import Interrupted, LandfastError, NotEnoughSpace, PipeClosed, UsageError, of_the_machine
 from deploy.results import SIMULATED, Result, failure, simulation_warning
 from deploy.terminal import Reporter, open_streams, say, say_messages, say_problem, write_bytes
 
@@ -158,14 +158,8 @@ def report(result: Result[Any]) -> int:
 
 
 def _told(error: Exception) -> LandfastError:
-    if isinstance(error, RuntimeError) and "home directory" in str(error):  # what Path.expanduser says
-        return NotFound("A path begins with the ~ of a user who is not known here.", hint="Give the whole path.")
-    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # what tempfile says
-        return NotWritable(
-            "No folder for temporary files can be written.", hint="Set TMPDIR to a folder that can be written."
-        )
-    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
-        return UsageError(f"{error.object!a} is not UTF-8 text.", hint="Give the file or the folder another name.")
+    if (told := of_the_machine(error)) is not None:
+        return told
     if os.environ.get("LANDFAST_DEBUG"):
         raise error
     return LandfastError(
@@ -189,5 +183,9 @@ def _without_room(error: OSError) -> int:
     return int(full.exit_code)
 
 
+class Ended(KeyboardInterrupt):
+    """Another program or a closed terminal ends this one: more than Ctrl+C, which may mean the present step alone."""
+
+
 def _interrupt(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+    raise Ended

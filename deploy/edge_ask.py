@@ -1,8 +1,9 @@
 """What happens around run and embed at the command line: the prompt comes in, the answer streams out."""
 
+import select
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -17,11 +18,13 @@ from deploy.engine.protocol import (
     Text,
     Thinking,
 )
+from deploy.engine.wire import FRAME_LIMIT_BYTES
 from deploy.errors import LandfastError, NotFound, UsageError
 from deploy.fit.fit import Workload
 from deploy.fit.suit import Purpose
+from deploy.quantities import gigabytes
 from deploy.results import Result
-from deploy.terminal import Reporter, say
+from deploy.terminal import Reporter, say, talk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
 DIM, BRIGHT, BACK = "\x1b[2m", "\x1b[0m", "\r\x1b[K"
 """What a terminal takes for faint text, for usual text, and for an empty line."""
-QUOTED_CHARACTERS = 40
+PIPE_PATIENCE_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,8 @@ class Asking:
     max_tokens: int
     sampling: Sampling
     workload: Workload
+    repeatable: bool = False
+    """Whether the same request must give the same answer again."""
     stop: tuple[str, ...] = ()
     schema: "Path | None" = None
     adapters: tuple[Adapter, ...] = ()
@@ -54,19 +59,21 @@ class Asking:
 
 def run(words: list[str], options: Asking, *, yes: bool, as_json: bool) -> int:
     """Answer one prompt. Only the answer goes to standard output."""
-    from deploy.commands.run import RunData
+    from deploy.commands.run import RunData, require_prompt
     from deploy.commands.run import run as command
 
     model, prompt = _model_and_prompt(words)
     wrote = Writer(quiet=as_json, show_thinking=options.show_thinking)
 
     def work(world: Context) -> Result[RunData]:
+        request = _request(model, prompt, options)
+        require_prompt(request)
         if options.resume is None:
             purpose: Purpose = "vision" if options.images and options.projector is None else options.workload.purpose
             wanted = msgspec.structs.replace(options.workload, purpose=purpose)
             ensure_installed(world, model, wanted, yes=yes)
         try:
-            return command(world, _request(model, prompt, options), lambda event: wrote(event, world))
+            return command(world, request, lambda event: wrote(event, world))
         finally:
             wrote.end_line()
 
@@ -88,7 +95,8 @@ def embed(texts: list[str], model: str | None, workload: Workload, *, yes: bool,
 
     def work(world: Context) -> Result[EmbedData]:
         ensure_installed(world, model, workload, yes=yes)
-        return command(world, EmbedRequest(texts=lines, model=model, workload=workload), wrote)
+        request = EmbedRequest(texts=lines, model=model, workload=workload, returns_vectors=as_json)
+        return command(world, request, wrote)
 
     return serve("embed", work, None if as_json else lambda data: say(_embed_summary(data)), Setting())
 
@@ -103,6 +111,7 @@ def _request(model: str | None, prompt: str, options: Asking) -> "RunRequest":
         workload=options.workload,
         max_tokens=options.max_tokens,
         sampling=options.sampling,
+        repeatable=options.repeatable,
         stop=options.stop,
         schema=options.schema,
         adapters=options.adapters,
@@ -148,9 +157,9 @@ class Writer:
 
     def _think(self, text: str) -> None:
         if self._show_thinking:
-            _talk(text if self._thinking else _dimmed(text))
+            talk(text if self._thinking else _dimmed(text))
         elif not self._thinking and sys.stderr.isatty():
-            _talk("(thinking)")
+            talk("(thinking)")
         self._thinking = True
 
     def _end_thinking(self) -> None:
@@ -159,9 +168,9 @@ class Writer:
         self._thinking = False
         at_screen = sys.stderr.isatty()
         if self._show_thinking:
-            _talk(f"{BRIGHT}\n\n" if at_screen else "\n\n")
+            talk(f"{BRIGHT}\n\n" if at_screen else "\n\n")
         elif at_screen:
-            _talk(BACK)
+            talk(BACK)
 
 
 class _VectorWriter:
@@ -180,11 +189,6 @@ class _VectorWriter:
         sys.stdout.flush()
 
 
-def _talk(text: str) -> None:
-    sys.stderr.write(text)
-    sys.stderr.flush()
-
-
 def _dimmed(text: str) -> str:
     return DIM + text if sys.stderr.isatty() else text
 
@@ -192,7 +196,8 @@ def _dimmed(text: str) -> str:
 def _embed_summary(data: Any) -> str:
     how = "" if data.made_for_it else ", the mean of its tokens"
     vectors = "1 vector" if data.count == 1 else f"{data.count:,} vectors"
-    return f"{data.model} · {vectors} of {data.dimensions:,} numbers{how} · {data.tokens:,} tokens"
+    tokens = "1 token" if data.tokens == 1 else f"{data.tokens:,} tokens"
+    return f"{data.model} · {vectors} of {data.dimensions:,} numbers{how} · {tokens}"
 
 
 def _model_and_prompt(words: list[str]) -> tuple[str | None, str]:
@@ -201,7 +206,7 @@ def _model_and_prompt(words: list[str]) -> tuple[str | None, str]:
         raise UsageError(
             "More than a model and a prompt were given.", hint='Put the prompt in quotes: `landfast run "..."`.'
         )
-    piped = _piped_text()
+    piped = _piped_text(FRAME_LIMIT_BYTES)
     model = words[0] if len(words) == 2 else None  # noqa: PLR2004
     prompt = words[-1] if words else ""
     if len(words) == 1 and _names_model(words[0]):
@@ -235,15 +240,33 @@ def _names_model(word: str) -> bool:
     return True
 
 
-def _piped_text() -> str:
+def _piped_text(limit_bytes: int | None = None) -> str:
+    """What comes in by a pipe or from a file. Raises UsageError for too much of it, and for what is no text."""
     if sys.stdin is None or sys.stdin.isatty():
         return ""
+    _tell_of_waiting()
+    raw = sys.stdin.buffer.read(-1 if limit_bytes is None else limit_bytes + 1)
+    if limit_bytes is not None and len(raw) > limit_bytes:
+        raise UsageError(
+            f"More than {gigabytes(limit_bytes)} are piped in, and no model reads that much at once.",
+            hint="Cut the text into pieces, and ask about each.",
+        )
     try:
-        return sys.stdin.buffer.read().decode()
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(
             "The text that is piped in is not UTF-8.", hint="Convert it first, such as with iconv."
         ) from error
+
+
+def _tell_of_waiting() -> None:
+    """Say after a while what is waited for: ssh and many programs leave a pipe open that nobody ever writes to."""
+    try:
+        waits = not select.select([sys.stdin.fileno()], [], [], PIPE_PATIENCE_S)[0]
+    except (OSError, ValueError):  # Windows has it for sockets alone
+        return
+    if waits:
+        say("Waiting for text on standard input, since it is no terminal. Where there is none to give: `< /dev/null`.")
 
 
 def ensure_installed(world: Context, model: str | None, workload: Workload, *, yes: bool) -> None:

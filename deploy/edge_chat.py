@@ -1,5 +1,6 @@
 """What happens around chat at the command line: messages come in line by line, answers stream out."""
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ import msgspec
 from deploy.commands import sessions
 from deploy.commands.context import Context, UsedProjector
 from deploy.conversations import Picture
-from deploy.edge import Setting, serve
+from deploy.edge import Ended, Setting, serve
 from deploy.edge_ask import Asking, Writer, ensure_installed
 from deploy.engine.protocol import ChatMessage, Done, SealReport, Stats
 from deploy.errors import EngineFailed, ExitCode, LandfastError, UsageError
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from deploy.engine.state_file import StateFile
 
 QUOTED_CHARACTERS: Final = 40
+PROMPT: Final = "You: "
+COMMAND: Final = re.compile(r"/[a-z?]+")
+"""A line that is nothing but such a word is no message to the model."""
 
 
 class ChatData(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +87,12 @@ class _Talk:
         if not self.quiet:
             say_problem(problem)
 
+    def warn(self, sentence: str) -> None:
+        """Tell what there is to know, now or at the end."""
+        self.notes.append(warning(sentence))
+        if not self.quiet:
+            say(f"Warning: {sentence}")
+
 
 def _converse(world: Context, model: str | None, options: Asking, *, quiet: bool) -> Result[ChatData]:
     sessions.require_keepable(world, options.keep, options.resume)
@@ -109,7 +119,9 @@ def _converse(world: Context, model: str | None, options: Asking, *, quiet: bool
     try:
         _greet(opened, resumed, quiet=quiet)
         _turns(talk)
-        written = _keep(talk, opened, options.keep)
+        for sentence in replace(opened, session=talk.conversation.session).late_warnings:
+            talk.warn(sentence)
+        written = _keep(talk, opened, options.keep, kept)
     finally:
         talk.conversation.session.close()
     return _result(talk, opened, (resumed, written))
@@ -120,16 +132,19 @@ def _greet(opened: "Opened", resumed: sessions.Resumed | None, *, quiet: bool) -
     for sentence in (*opened.warnings, *(note.text for note in sessions.notes_of(resumed, None))):
         say(f"Warning: {sentence}")
     if not quiet:
-        image = " /image FILE shows an image with it," if opened.session.loaded.sees else ""
-        say(
-            f"{opened.plan.name}. {opened.why} "
-            f"Type a message;{image} /new begins a new conversation, /bye or Ctrl+D ends the chat."
-        )
+        say(f"{opened.plan.name}. {opened.why} {_what_to_type(sees=opened.session.loaded.sees)}")
+
+
+def _what_to_type(*, sees: bool) -> str:
+    image = " /image FILE shows an image with it," if sees else ""
+    return f"Type a message;{image} /new begins a new conversation, /bye or Ctrl+D ends the chat."
 
 
 def _open(world: Context, kept: "StateFile | None", model: str | None, options: Asking) -> "Opened":
     """Open the model, with its projector where it has one and the session is not for the disk."""
     from deploy.commands.looking import open_to_look
+
+    world = replace(world, repeatable=options.repeatable)
 
     def opening(context: Context) -> "Opened":
         return sessions.open_like(context, kept, model, options.workload, options.adapters)
@@ -164,17 +179,15 @@ def _conversation(opened: "Opened", options: Asking, before: tuple[ChatMessage, 
     return conversation
 
 
-def _keep(talk: _Talk, opened: "Opened", name: str | None) -> sessions.Kept | None:
+def _keep(talk: _Talk, opened: "Opened", name: str | None, resumed: "StateFile | None") -> sessions.Kept | None:
     """Keep what was said where that was asked for, and there is something."""
     if name is None:
         return None
     if not talk.conversation.turns:
-        talk.notes.append(warning("Nothing was said, so nothing is kept."))
-        if not talk.quiet:
-            say(f"Warning: {talk.notes[-1].text}")
+        talk.warn("Nothing was said, so nothing is kept.")
         return None
     now = replace(opened, session=talk.conversation.session)
-    written, problem = sessions.try_keep(talk.world, now, name, talk.conversation.said)
+    written, problem = sessions.try_keep(talk.world, now, name, talk.conversation.said, resumed)
     if problem is not None:
         talk.fail(problem)
     return written
@@ -218,8 +231,19 @@ def _turns(talk: _Talk) -> None:
             _show(talk, line.removeprefix("/image").strip())
         elif line == "/drop":
             _drop(talk)
+        elif COMMAND.fullmatch(line):
+            _help(talk, line)
         elif line:
             _one_turn(talk, line)
+
+
+def _help(talk: _Talk, word: str) -> None:
+    """Say what can be typed, to who asks for it or means a command that there is not."""
+    known = _what_to_type(sees=talk.conversation.session.loaded.sees)
+    if word in {"/help", "/?"}:
+        say(known)
+    else:
+        talk.fail(UsageError(f"There is no command {word}.", hint=known))
 
 
 def _show(talk: _Talk, name: str) -> None:
@@ -267,9 +291,11 @@ def _one_turn(talk: _Talk, line: str) -> None:
                 if not talk.quiet:
                     figures = f"{event.stats.answer_tokens} tokens, ✓ {event.stats.decode_tok_s:.0f} tok/s"
                     say(f"({figures}{cut_short(event.reason)})")
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         wrote.end_line()
         _was_shown(talk)
+        if isinstance(stop, Ended):
+            raise
         say("Stopped. Ctrl+D ends the chat.")
     except EngineFailed as error:
         wrote.end_line()
@@ -292,10 +318,7 @@ def _make_room(talk: _Talk, line: str, images: tuple[bytes, ...] = ()) -> None:
             f"The message has {over.tokens:,} tokens with all that goes with it, and {over.room_tokens:,} fit.",
             hint="Shorten it, or start the chat with a longer --context.",
         )
-    sentence = _left_out(talk.conversation, over)
-    talk.notes.append(warning(sentence))
-    if not talk.quiet:
-        say(f"Warning: {sentence}")
+    talk.warn(_left_out(talk.conversation, over))
     talk.conversation.left_out = over.leave_out
 
 
@@ -322,20 +345,52 @@ def _go_on(talk: _Talk, error: EngineFailed) -> None:
 
 
 def _next_line() -> str | None:
-    """The next message; None when the input ends. In a terminal a prompt is shown on standard error."""
-    try:
-        if sys.stdin.isatty():
-            import readline  # noqa: F401 - gives input() its line editing
+    """The next message; None when the input ends.
 
-            sys.stderr.write("You: ")
-            sys.stderr.flush()
-            return input().strip()
+    In a terminal Ctrl+C drops what is typed; on an empty line, twice in a row, it ends the chat.
+    """
+    dropped = False
+    while True:
+        try:
+            return _read_line()
+        except EOFError:
+            return None
+        except UnicodeDecodeError as error:
+            raise UsageError("A message is not UTF-8.", hint="Convert it first, such as with iconv.") from error
+        except KeyboardInterrupt as stop:
+            say("")
+            if isinstance(stop, Ended) or not sys.stdin.isatty():
+                return None
+            if _typed():
+                dropped = False
+                continue
+            if dropped:
+                return None
+            dropped = True
+            say("Ctrl+D ends the chat, and so does Ctrl+C once more.")
+
+
+def _read_line() -> str | None:
+    """A line of the input. In a terminal a prompt is shown, on standard error where standard output goes elsewhere."""
+    if not sys.stdin.isatty():
         line = sys.stdin.readline()
-    except EOFError:
-        return None
-    except UnicodeDecodeError as error:
-        raise UsageError("A message is not UTF-8.", hint="Convert it first, such as with iconv.") from error
-    except KeyboardInterrupt:
-        say("")
-        return None
-    return line.strip() if line else None
+        return line.strip() if line else None
+    _take_pastes_whole()
+    if sys.stdout.isatty():
+        return input(PROMPT).strip()  # the line editor has to know it, or it is overwritten
+    sys.stderr.write(PROMPT)
+    sys.stderr.flush()
+    return input().strip()
+
+
+def _take_pastes_whole() -> None:
+    """Let a text of several lines that is pasted be one message, where the line editor can."""
+    import readline
+
+    readline.parse_and_bind("set enable-bracketed-paste on")  # others pass over what they do not know
+
+
+def _typed() -> str:
+    import readline
+
+    return readline.get_line_buffer()

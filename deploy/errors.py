@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import ClassVar, Final, Self
 
 _FULL: Final = frozenset({errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)})
+_HOST: Final = "/var/lib/landfast"
+"""Where models of the whole host lie, which LANDFAST_HOME does not move."""
 
 
 class ExitCode(IntEnum):
@@ -176,12 +178,29 @@ class PipeClosed(LandfastError):
     exit_code = ExitCode.PIPE_CLOSED
 
 
+def of_the_machine(error: Exception) -> LandfastError | None:
+    """What an error of another kind says of this machine or of a name that was given; None for a fault of our own."""
+    if isinstance(error, RuntimeError) and "home directory" in str(error):  # what Path.expanduser says
+        return NotFound("A path begins with the ~ of a user who is not known here.", hint="Give the whole path.")
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error):  # what tempfile says
+        return NotWritable(
+            "No folder for temporary files can be written.", hint="Set TMPDIR to a folder that can be written."
+        )
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":
+        return UsageError(f"{error.object!a} is not UTF-8 text.", hint="Give the file or the folder another name.")
+    if isinstance(error, OSError) and isinstance(error.filename, str):
+        return NotFound(
+            f"{error.filename} cannot be used: {error.strerror}.", hint="Check the path and its permissions."
+        )
+    return None
+
+
 def explain(error: OSError, place: Path) -> LandfastError:
     """The error that says what the system's error number means for the user."""
     if error.errno in _FULL:
         return NotEnoughSpace(
             f"The disk that holds {place} is full, or your share of it is.",
-            hint="Free some space, or set LANDFAST_HOME to a folder on a larger disk, and run the command again.",
+            hint=f"Free some space, or {larger_disk(place)}, and run the command again.",
         )
     if error.errno == errno.EFBIG:
         return NotEnoughSpace(
@@ -192,3 +211,10 @@ def explain(error: OSError, place: Path) -> LandfastError:
         f"Landfast cannot use {place}: {error.strerror or error}.",
         hint="Give this user write access to it, or set LANDFAST_HOME to a folder that can be written.",
     )
+
+
+def larger_disk(place: Path) -> str:
+    """What to do where the disk is too small, as the middle of a sentence; the host's store has its place."""
+    if _HOST in place.as_posix():
+        return f"mount a larger disk at {_HOST}"
+    return "set LANDFAST_HOME to a folder on a larger disk"

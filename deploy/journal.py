@@ -12,14 +12,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from filelock import FileLock
 
 from deploy.errors import IntegrityError, NotEnoughSpace, NotWritable, explain
-from deploy.keys import public_key, signing_key
+from deploy.keys import PUBLIC_NAME, public_key, signing_key
 from deploy.paths import Paths
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 CHECKPOINT_EVERY: Final = 64
 FIRST: Final = "0" * 64
@@ -150,7 +153,7 @@ class Journal:
         copy, nobody is kept from writing meanwhile.
         """
         if not self._paths.journal.exists():
-            return _Chain(self._paths).verdict("")
+            return self._verify(noted)
         try:
             with self._locked():
                 return self._verify(noted)
@@ -161,10 +164,10 @@ class Journal:
         chain = _Chain(self._paths)
         problem = next((found for line in self.raw_lines() if (found := chain.follow(line))), "")
         problem = problem or chain.against(self._read_note(), "noted beside it", slack=1)
-        if noted is not None and not problem:
-            problem = chain.against(noted, "given", slack=None)
         ended = {file: _Chain(self._paths) for file in self._ended_files()}
         problem = problem or next((found for file in ended if (found := _problem_of_ended(file, ended[file]))), "")
+        if noted is not None and not problem:
+            problem = _unlike_noted(noted, (chain, *ended.values()))
         verdict = chain.verdict(problem or _unnamed(chain, ended))
         return msgspec.structs.replace(verdict, ended=len(ended), ended_lines=sum(one.count for one in ended.values()))
 
@@ -188,14 +191,32 @@ class Journal:
         descriptor = os.open(self._file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             end = _repaired_end(descriptor)
-            for entry in (*end.repairs, event):
+            for entry in (*end.repairs, *self._missing(end), event):
                 if end.count % CHECKPOINT_EVERY == CHECKPOINT_EVERY - 1:
-                    end.write(descriptor, Event(kind="checkpoint", signature=self._sign(end)))
+                    self._add(descriptor, end, Event(kind="checkpoint", signature=self._sign(end)))
                     os.fsync(descriptor)
-                end.write(descriptor, entry)
-            self._write_note(Note(end.count, end.head))
+                self._add(descriptor, end, entry)
         finally:
             os.close(descriptor)
+
+    def _add(self, descriptor: int, end: "_End", event: Event) -> None:
+        """Add one line, noting the length before and after: a crash leaves a note that lacks one line at most."""
+        self._write_note(Note(end.count, end.head))
+        end.write(descriptor, event)
+        self._write_note(Note(end.count, end.head))
+
+    def _missing(self, end: "_End") -> tuple[Event, ...]:
+        """What is to be said where more lines were noted than there are: the next note would hide it."""
+        note = self._read_note()
+        if note is None or note.count <= end.count or self._ended_at(note):
+            return ()
+        return (Event(kind="repair", outcome=f"{note.count - end.count} lines missing"),)
+
+    def _ended_at(self, note: Note) -> bool:
+        """Whether the note is still of the journal before this one, as after a crash in between."""
+        chain = _Chain(self._paths)
+        chain.follow(next(self.raw_lines(), b""))
+        return chain.after == note.head
 
     def _sign(self, end: "_End") -> str:
         return base64.b64encode(signing_key(self._paths).sign(_checkpoint(end.count, end.head))).decode()
@@ -205,7 +226,7 @@ class Journal:
             return msgspec.json.decode(self._note.read_bytes(), type=Note)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.DecodeError):
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return Note(-1, "")
 
     def _write_note(self, note: Note) -> None:
@@ -275,7 +296,7 @@ class _Chain:
             return f"{where.capitalize()} is not a line of a journal."
         if line.n != self.count or line.previous != self.head:
             return f"The chain breaks at {where}: something before it was changed, removed or inserted."
-        if line.n == 0 and line.event.kind == "begin":
+        if line.n == 0 and line.event.kind == "begin" and line.event.sha256:
             self.after = line.event.sha256[0]
         problem = self._check_signature(line, where)
         self._heads.append(_sha256(raw[:-1]))
@@ -285,6 +306,8 @@ class _Chain:
         """Compare with a length that was written down. A crash may come between a line and its note."""
         if note is None:
             return f"The journal has lines, and its length is not {where}." if self._heads else ""
+        if slack is not None and self.count == 1 and self.after and self.after == note.head:
+            return ""  # a crash came between the end of a journal and the note of the next one
         known = self._heads[note.count - 1] if 0 < note.count <= self.count else FIRST if note.count == 0 else ""
         if known != note.head:
             return f"The end does not match the length that was {where}: lines were changed or removed."
@@ -298,23 +321,25 @@ class _Chain:
             return f"{where.capitalize()} should {'' if due else 'not '}be a signed checkpoint."
         if not due:
             return ""
-        if not self._is_signed(line):
-            return f"The signature of the checkpoint in {where} does not match."
+        key = public_key(self._paths)
+        if key is None:
+            missing = self._paths.keys / PUBLIC_NAME
+            return f"The signature of the checkpoint in {where} cannot be checked: there is no file {missing}."
+        if not _is_signed(line, key):
+            return f"The signature of the checkpoint in {where} does not match the key that is here."
         self.checkpoints += 1
         self.signed = line.n + 1
         return ""
 
-    def _is_signed(self, line: Line) -> bool:
-        from cryptography.exceptions import InvalidSignature
 
-        key = public_key(self._paths)
-        if key is None:
-            return False
-        try:
-            key.verify(base64.b64decode(line.event.signature, validate=True), _checkpoint(line.n, line.previous))
-        except (InvalidSignature, ValueError):
-            return False
-        return True
+def _is_signed(line: Line, key: "Ed25519PublicKey") -> bool:
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        key.verify(base64.b64decode(line.event.signature, validate=True), _checkpoint(line.n, line.previous))
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def _lines_of(file: Path) -> Iterator[bytes]:
@@ -337,6 +362,18 @@ def _problem_of_ended(file: Path, chain: _Chain) -> str:
     if not problem and not any(name.endswith(chain.head[:16]) for name in names):
         problem = "Its last line is not the one that it is named after."
     return f"{file.name}: {problem}" if problem else ""
+
+
+def _unlike_noted(noted: Note, chains: tuple[_Chain, ...]) -> str:
+    """A sentence where no journal that is here ever ended as was noted elsewhere; it may have ended since."""
+    if any(not chain.against(noted, "given", slack=None) for chain in chains):
+        return ""
+    if {chain.after for chain in chains} - {"", *(chain.head for chain in chains)}:
+        return (
+            "No journal that is here matches the length that was given: lines were changed or removed, or the journal "
+            "that had it was deleted after its end."
+        )
+    return chains[0].against(noted, "given", slack=None)
 
 
 def _unnamed(chain: _Chain, ended: dict[Path, _Chain]) -> str:

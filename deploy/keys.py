@@ -39,6 +39,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
 def signing_key(paths: Paths) -> "Ed25519PrivateKey":
     """The private key of this user, made at the first use. Raises NotWritable, and IntegrityError for a spoilt one."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -49,7 +50,7 @@ def signing_key(paths: Paths) -> "Ed25519PrivateKey":
         key = load_pem_private_key(path.read_bytes(), password=None)
     except OSError as error:
         raise explain(error, path) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise _spoilt(path) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise _spoilt(path)
@@ -57,8 +58,14 @@ def signing_key(paths: Paths) -> "Ed25519PrivateKey":
 
 
 def public_key(paths: Paths) -> "Ed25519PublicKey | None":
-    """The public half, where a key was made. Raises IntegrityError for a spoilt one."""
-    return signing_key(paths).public_key() if (paths.keys / PRIVATE_NAME).exists() else None
+    """The public half, where a key was made, or where it alone is: an auditor's copy has no private key.
+
+    Raises IntegrityError for a spoilt one.
+    """
+    if (paths.keys / PRIVATE_NAME).exists():
+        return signing_key(paths).public_key()
+    public = paths.keys / PUBLIC_NAME
+    return load_public_key(public) if public.exists() else None
 
 
 def public_key_pem(key: "Ed25519PublicKey") -> bytes:
@@ -70,6 +77,7 @@ def public_key_pem(key: "Ed25519PublicKey") -> bytes:
 
 def load_public_key(path: Path) -> "Ed25519PublicKey":
     """Read a public key from a file. Raises NotFound, and IntegrityError when it holds none."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
@@ -79,7 +87,7 @@ def load_public_key(path: Path) -> "Ed25519PublicKey":
         raise NotFound(
             f"{path} cannot be read: {error.strerror}.", hint="Check the path and its permissions."
         ) from error
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PublicKey):
         raise IntegrityError(f"{path} holds no Ed25519 public key.", hint="Give one that `landfast keys export` wrote.")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 from unicodedata import combining, normalize
 
-from deploy.errors import UsageError
+from deploy.errors import UsageError, of_the_machine
 
 SCOPE: Final = "LANDFAST_SCOPE"
 """`system` for the folders of the whole host; what --system sets."""
@@ -134,6 +134,14 @@ def _chosen(environment: Mapping[str, str], home: str | None) -> Paths:
     if os.name == "nt":
         raise UsageError("A store for the whole host is kept on Linux and macOS only.", hint="Leave out --system.")
     return system_paths(environment)
+
+
+def named_path(name: str) -> Path:
+    """The path that a person wrote, with ~ as in a shell. Raises NotFound for the ~ of a user who is not known here."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise (of_the_machine(error) or error) from error
 
 
 def plain_name(text: str) -> str:

@@ -35,6 +35,11 @@ def gigabytes(count: int) -> str:
     return f"{max(1, round(count / 1e6)) if count else 0} MB"
 
 
+def amount(count: int) -> str:
+    """The same for what may be small: less than a megabyte in kilobytes."""
+    return gigabytes(count) if count >= 10**6 else f"{max(1, round(count / 1e3)) if count else 0} kB"
+
+
 def _read(text: str, units: dict[str, int]) -> int | None:
     found = _NUMBER.fullmatch(text.strip().upper())
     return int(float(found[1]) * units[found[2]]) if found and found[2] in units else None

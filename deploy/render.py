@@ -19,7 +19,7 @@ from deploy.fit.memory import MemoryPlan
 from deploy.fit.rank import Ranked
 from deploy.journal import Verdict
 from deploy.quantities import gigabytes
-from deploy.store.records import Acceptance, Promise, StoredProjector
+from deploy.store.records import Acceptance, Pinned, Promise, StoredProjector
 from deploy.terminal import cut_short, new_table, out, write_bytes
 from profiles.machine import NOT_ASKED, Accelerator, Disk, Fact, Machine, Unknown
 
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 RUNNERS_UP: Final = 7
 EXAMPLES: Final = 3
 MARKS: Final = {"ok": "✓ ok", "warning": "! look", "failed": "✗ failed"}
+PROMISED: Final[dict[Pinned, str]] = {
+    "catalogue": "as the catalogue says",
+    "bundle": "as the bundle says",
+    "first-use": "pinned on first use",
+}
+"""Who promised the hash of a file."""
 SEALS: Final = {
     "full": "files and system calls are shut off",
     "two-stage": "system calls are shut off, files once the model is in memory",
@@ -131,8 +137,7 @@ def install(data: InstallData) -> None:
     _line(f"✓ {record.name} {record.quant} is installed as {record.id}.")
     _line(f"  {gigabytes(record.size_bytes)} from the {record.source}, licence {record.licence}.")
     for file in record.all_files:
-        by = "as the catalogue says" if file.pinned == "catalogue" else "pinned on first use"
-        _line(f"  SHA-256 {file.sha256} ({by})")
+        _line(f"  SHA-256 {file.sha256} ({PROMISED[file.pinned]})")
 
 
 def run_summary(data: RunData) -> str:

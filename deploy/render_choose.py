@@ -41,7 +41,8 @@ def catalog(data: CatalogData) -> None:
 
 def catalog_updated(data: UpdateData) -> None:
     """What is in force now."""
-    put(f"✓ The catalogue of {data.dated} is in force, with {data.models} models; the one before was of {data.before}.")
+    before = f"; the one before was of {data.before}" if data.before != data.dated else ""
+    put(f"✓ The catalogue of {data.dated} is in force, with {data.models} models{before}.")
     for label, names in (("New", data.added), ("Gone", data.gone)):
         if names:
             put(f"  {label}: {', '.join(names)}")
@@ -84,6 +85,7 @@ def compared(data: CompareData) -> None:
         put(f"  {sentence}")
 
 
+MARKS: Final = {True: "✓", False: "✗"}
 _LABELS: Final = (
     "Verdict",
     "Hard",
@@ -102,7 +104,7 @@ def _column(side: Side) -> tuple[str, ...]:
     plan, model = side.plan, side.model
     speed, points = plan.speed.decode_tok_s, side.quality.known
     return (
-        plan.verdict,
+        f"{MARKS[plan.verdict == 'fits']} {plan.verdict.replace('-', ' ')}",
         gigabytes(plan.hard_bytes),
         gigabytes(plan.peak_bytes - plan.hard_bytes),
         f"{plan.memory.provenance.mark} {gigabytes(plan.peak_bytes)}",

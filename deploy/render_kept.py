@@ -62,9 +62,11 @@ def sessions(data: SessionList) -> None:
 
 def sessions_removed(data: SessionRemoval) -> None:
     """What is gone."""
-    for name in data.removed:
-        put(f"✓ Removed {name}.")
-    put(f"{gigabytes(data.freed_bytes)} freed." if data.removed else "There was nothing to remove.")
+    if not data.removed:
+        put("There was nothing to remove.")
+        return
+    verb = "is" if len(data.removed) == 1 else "are"
+    put(f"✓ {', '.join(data.removed)} {verb} removed, {gigabytes(data.freed_bytes)} freed.")
 
 
 def _row(table: "Table", *cells: str) -> None:

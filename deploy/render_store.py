@@ -27,8 +27,12 @@ def bundle_created(data: CreateData) -> None:
     """What was made, and what comes next."""
     _put(f"✓ A bundle of {_models(data.models)}{_wheels(data.wheels)} is in {data.path}.")
     _put(f"  {gigabytes(data.size_bytes)} in {data.parts} files, signed by {data.key}")
-    _put("Next, on the other host: `landfast keys trust BUNDLE/landfast-bundle.pub`,")
-    _put("then `landfast install --from BUNDLE`.")
+    if data.wheels:
+        _put("Next: `landfast keys export > maker.pub`, and on a host without Landfast, as root:")
+        _put("`bash BUNDLE/install.sh --from BUNDLE --key maker.pub --model best`.")
+    else:
+        _put("Next, on the other host: `landfast keys trust BUNDLE/landfast-bundle.pub`,")
+        _put("then `landfast install --from BUNDLE`.")
 
 
 def bundle_seen(data: InspectData) -> None:
@@ -36,7 +40,8 @@ def bundle_seen(data: InspectData) -> None:
     mark, words = ("✓", "trusted here") if data.trusted else ("!", "not trusted here")
     _put(f"{mark} Signed by {data.made_by}, {words}.")
     for model in data.models:
-        _put(f"  {model.id}: {model.name} {model.quant}, {gigabytes(model.size_bytes)}, licence {model.licence}")
+        size = f"{gigabytes(model.size_bytes)}{' with its projector' * model.projector}"
+        _put(f"  {model.id}: {model.name} {model.quant}, {size}, licence {model.licence}")
     if data.target is not None:
         _put(f"  {data.wheels} wheels for Python {data.target.python} on {data.target.platform}")
     if data.policy:
@@ -94,8 +99,9 @@ def adopted(data: AdoptData) -> None:
         _put("No model of the catalogue was found in other programs on this machine.")
     for model in data.found:
         state = "installed" if model.installed else "adopted" if model.id in data.adopted else "found"
-        where = f"{model.files[0].program}: {model.files[0].path}"
-        _put(f"{'✓' if state != 'found' else '•'} {model.id}, {gigabytes(model.size_bytes)}, {state}; {where}")
+        file = model.projector if model.lacks_projector and model.projector else model.files[0]
+        what = f"its projector, {gigabytes(file.size_bytes)}" if model.lacks_projector else gigabytes(model.size_bytes)
+        _put(f"{'✓' if state != 'found' else '•'} {model.id}, {what}, {state}; {file.program}: {file.path}")
     for other in data.others[:OTHERS]:
         _put(f"  {other.file.program}: {other.file.label}, {gigabytes(other.file.size_bytes)}: {other.reason}.")
     if data.others:

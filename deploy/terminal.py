@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TextIO, cast
 
 from deploy.engine.plain import plain
+from deploy.quantities import amount
 from deploy.results import Message, Problem
 from deploy.sources.base import Progress
 
@@ -30,8 +31,8 @@ PLAINER: Final = {"✓": "+", "✗": "x", "→": ">", "·": "-", "…": "...", "
 def open_streams() -> None:
     """Make the three streams fit to be used, whoever started this process with whatever.
 
-    A closed one becomes the null device, or else the next file to be opened would get its number. A character set
-    that lacks a mark gets a plainer one.
+    A closed one becomes the null device, or else the next file to be opened would get its number; so does a standard
+    input that cannot be read, as nohup leaves it. A character set that lacks a mark gets a plainer one.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
@@ -40,10 +41,20 @@ def open_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - kept to the end
+    if _is_write_only(0):
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     codecs.register_error("landfast.plainer", _plainer)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and (stream.errors != "surrogateescape" or stream.encoding != "utf-8"):
             stream.reconfigure(errors="landfast.plainer")
+
+
+def _is_write_only(descriptor: int) -> bool:
+    if os.name == "nt":
+        return False
+    import fcntl
+
+    return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
 
 
 def _plainer(error: UnicodeError) -> tuple[str, int]:
@@ -61,7 +72,16 @@ def write_bytes(data: bytes) -> None:
 
 def say(text: str) -> None:
     """One line of talk."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the edge
+    talk(f"{text}\n")
+
+
+def talk(text: str) -> None:
+    """Talk that need not be a whole line. Where nobody takes it, as on a full disk, the work continues in silence."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def cut_short(ended: str) -> str:
@@ -188,8 +208,7 @@ class Reporter:
 
 
 def _amount(progress: Progress) -> str:
-    megabytes = round((progress.total_bytes or 0) / 1e6)
-    return f", {megabytes:,} MB" if megabytes else ""
+    return f", {amount(progress.total_bytes)}" if progress.total_bytes else ""
 
 
 def _share(progress: Progress) -> str:

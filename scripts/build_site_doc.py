@@ -51,7 +51,7 @@ def _table(section: str, kind: type[msgspec.Struct]) -> Iterator[str]:
     for field in msgspec.structs.fields(kind):
         found = _meta(field.type)
         meaning = f"{found.description}{_choices(field.type)}"
-        yield f"| `{field.name}` | {meaning} | `{json.dumps((found.examples or [''])[0])}` | {_default(field)} |"
+        yield f"| `{field.encode_name}` | {meaning} | `{json.dumps((found.examples or [''])[0])}` | {_default(field)} |"
     yield ""
 
 

@@ -384,7 +384,7 @@ require_disk_space() {
   while [ ! -d "$place" ]; do place=$(dirname "$place"); done
   free_kib=$(df -Pk "$place" 2>/dev/null | sed -nE 's/.* ([0-9]+) +[0-9]+%.*/\1/p')
   [ -z "$free_kib" ] || [ "$((free_kib / 1024))" -ge "$NEEDED_MIB" ] || stop $EXIT_RESOURCES \
-    "About 2.5 GB of free disk space are needed, and $place has $((free_kib * 1024 / 1000000)) MB. Free some, then run this script again."
+    "About 2.5 GB of free disk space is needed, and $place has $((free_kib * 1024 / 1000000)) MB. Free some, then run this script again."
 }
 
 fill() {

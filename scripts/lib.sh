@@ -101,7 +101,7 @@ require_disk_space() {
   local free_kib
   free_kib=$(df -Pk "$ROOT" 2>/dev/null | sed -nE 's/.* ([0-9]+) +[0-9]+%.*/\1/p')
   [ -z "$free_kib" ] || [ "$((free_kib / 1024))" -ge "$NEEDED_MIB" ] || stop $EXIT_RESOURCES \
-    "About 2 GB of free disk space are needed, and $ROOT has $((free_kib * 1024 / 1000000)) MB. Free some, then run this script again."
+    "About 2 GB of free disk space is needed, and $ROOT has $((free_kib * 1024 / 1000000)) MB. Free some, then run this script again."
 }
 
 # What a stopped `python -m venv` leaves has no working pip: it is laid anew.

@@ -15,7 +15,9 @@ landfast() { "$VENV/bin/landfast" "$@"; }
 settle_in() {
   [ -f "$VENV/quickstart.done" ] && return
   landfast profile >&2
-  landfast select >&2
+  # Its warnings, and why nothing fits, are left to the install, which says them as well.
+  landfast select >&2 2>/dev/null || [ $? -ne "$EXIT_INTERRUPTED" ] || \
+    stop "$EXIT_INTERRUPTED" "Stopped. Run this script again to continue."
   landfast install --yes >&2
   say "From now on: $VENV/bin/landfast, or put $VENV/bin on the path."
   : >"$VENV/quickstart.done"

@@ -36,6 +36,7 @@ WORDS: Final = {
     r"\b(can|could|do|does|is|was|will|would)n't\b": "the long form: cannot, does not",
     r"\bcan be had\b|\bcannot be had\b": "installed, fetched, available",
     r"\b(take|takes|taken) away\b": "remove, or delete for files",
+    FILLED_IN + r" (of \S+ )?are (free|needed|kept|planned)\b": "is: an amount is one thing",
     r"\b(go|goes) on (with|from|where|and|while)\b": "continue",
     r"\b(is|are) there already\b|\balready there\b": "already exists",
     r"\bsuccess|\bInvalid\b|\bUnable\b|\bAborted\b|\bOops\b|\bSorry\b": "what happened, in plain words",

@@ -211,6 +211,13 @@ class LandfastApp(App[int]):
             return "loading a model" if self._conversation.state == "loading" else ""
         return f"● {opened.plan.name}"
 
+    def let_go_of(self, model: str) -> None:
+        """Unload a model that is to be removed, and do not come back to it."""
+        driver = self._conversation
+        if driver is not None and model in {driver.name, driver.opened.plan.id if driver.opened else None}:
+            driver.close()
+            driver.name = None
+
     @property
     def engine_runs(self) -> bool:
         """Whether there is an engine to unload."""
@@ -304,6 +311,11 @@ class LandfastApp(App[int]):
         screen = self.screen_stack[0]
         if isinstance(screen, ChatScreen):
             await screen.enter(name)
+
+    def action_help_quit(self) -> None:
+        """Ctrl+C where nothing runs that it could stop."""
+        quits = self.keys_of("app.quit").split(",")[0]
+        self.notify(f"{quits} quits Landfast.", title="Ctrl+C stops an answer", markup=False)
 
     def action_help(self) -> None:
         """Explain the place and what has the focus."""

@@ -292,5 +292,9 @@ def _taken_up(context: Context, name: str, workload: Workload) -> TakenUp:
     with sessions.resuming(context, name) as found:
         kept = cast("StateFile", found)  # there is one, since it was named
         opened = sessions.open_like(context, kept, None, workload, ())
-        resumed = cast("sessions.Resumed", sessions.take_over(context, opened, kept))
+        try:
+            resumed = cast("sessions.Resumed", sessions.take_over(context, opened, kept))
+        except BaseException:
+            opened.session.close()
+            raise
         return TakenUp(opened, resumed, kept.header.messages, kept.header.created)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar
 
 from deploy.commands.context import Context
-from deploy.errors import Interrupted, LandfastError
+from deploy.errors import Interrupted, LandfastError, of_the_machine
 from deploy.results import Problem, Result
 from deploy.sources.base import Progress, Report
 from tui.steps import ORDER, Steps
@@ -26,8 +26,9 @@ REPORT_THIS: Final = "This is an error inside Landfast: please report it with wh
 
 def problem_of(error: Exception) -> Problem:
     """What went wrong as a sentence and a cure, for faults of our own too."""
-    if isinstance(error, LandfastError):
-        return Problem(error.code, error.message, error.hint)
+    told = error if isinstance(error, LandfastError) else of_the_machine(error)
+    if told is not None:
+        return Problem(told.code, told.message, told.hint)
     return Problem("internal", f"{type(error).__name__}: {error}", REPORT_THIS)
 
 

@@ -37,6 +37,7 @@ KEYMAP: Final[dict[str, Key]] = {
     "models.wishes": Key("f", "Filters", "Say what the model is wanted for, and what the list shows"),
     "models.simulate": Key("s", "Simulate", "See what another machine could run, or come back to this one"),
     "models.install": Key("i", "Install", "Install the model, or show its install"),
+    "models.remove": Key("d", "Remove", "Remove an installed model from this machine, after a question"),
     "models.compare": Key("v", "Compare", "Compare the two marked models, or the marked one with this one"),
     "models.mark": Key("space", "Mark", "Mark the model to compare it; two can be marked"),
     "models.all": Key("a", "All", "Show also what is too large or too slow here"),
@@ -98,7 +99,9 @@ KEYMAP: Final[dict[str, Key]] = {
     "prompt.page_down": Key("pagedown", "Page down", "Scroll the conversation down", shown=False),
     "chat.send": Key("enter", "Send", "Send the message"),
     "chat.newline": Key("alt+enter,shift+enter,ctrl+j", "New line", "Begin a new line", shown=False),
-    "chat.stop": Key("escape", "Stop", "Stop the answer and keep what was said; or stop loading"),
+    "chat.stop": Key(
+        "escape,ctrl+c", "Stop", "Stop the answer and keep what was said; or stop loading (Ctrl+C, too)", shown_as="esc"
+    ),
     "chat.new": Key("ctrl+n", "New", "Begin a new conversation", shown_as="^n"),
     "chat.attach": Key("ctrl+t", "Attach", "Attach a text or an image to the next message", shown_as="^t"),
     "chat.messages": Key("alt+up", "Messages", "Go to the messages above", shown_as="alt+↑"),

@@ -67,7 +67,7 @@ def _newest_lines(context: Context) -> "tuple[Line, ...]":
     for raw in reversed(exported.lines[-NEWEST:] if exported else ()):
         try:
             lines.append(msgspec.json.decode(raw, type=Line))
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             continue
     return tuple(lines)
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from deploy.quantities import gigabytes
 from tui import text
 
 if TYPE_CHECKING:
     from deploy.fit.rank import Ranked, Ranking
-    from deploy.store.records import Installed
+    from deploy.store.records import Installed, Promise
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Row:
     can_be_installed: bool
     """A source has it and memory would hold it; it may be slow, or not made for chat."""
     remark: str
-    """What to know before it is installed: why it does not suit."""
+    """What to know before it is installed: why it does not suit; of what is not ranked, why, and what was foretold."""
     size_bytes: int
     ranked: "Ranked | None"
     """None for an installed model that the catalogue does not rank, such as a file of the user's own."""
@@ -47,7 +48,8 @@ def rows_of(ranking: "Ranking", installed: "Sequence[Installed]") -> tuple[Row, 
     here = {record.id for record in installed}
     ranked = {candidate.fit.id for candidate in (*ranking.ranked, *ranking.refused)}
     suited = [_of_ranked(candidate, here, chosen=candidate is ranking.chosen) for candidate in ranking.ranked]
-    own = [_of_installed(record) for record in installed if record.id not in ranked]
+    models = {candidate.fit.model_id for candidate in (*ranking.ranked, *ranking.refused)}
+    own = [_of_installed(r, known=r.model_id in models) for r in installed if r.id not in ranked]
     refused = [_of_ranked(candidate, here, chosen=False) for candidate in ranking.refused]
     fitting = [row for row in refused if row.fits]
     forbidden = [row for row in refused if row.forbidden]
@@ -101,14 +103,16 @@ def _of_ranked(candidate: "Ranked", here: set[str], *, chosen: bool) -> Row:
     )
 
 
-def _of_installed(record: "Installed") -> Row:
+def _of_installed(record: "Installed", *, known: bool) -> Row:
+    """A form that is not ranked: a file of one's own, or not the best form of a model that the catalogue knows."""
+    promise = record.promise
     return Row(
         id=record.id,
         name=text.harmless(record.name),
         quant=record.quant,
-        needs="not ranked",
-        verdict="- own file",
-        speed="unknown",
+        needs=f"~{gigabytes(promise.peak_bytes)}" if promise else "unknown",
+        verdict="- unranked" if known else "- own file",
+        speed=f"~{promise.decode_tok_s:.0f} tok/s" if promise and promise.decode_tok_s else "unknown",
         publisher=text.harmless(record.publisher),
         licence=text.licence(record.licence),
         state="● installed",
@@ -119,7 +123,20 @@ def _of_installed(record: "Installed") -> Row:
         installed=True,
         chosen=False,
         can_be_installed=True,
-        remark="",
+        remark=_why_unranked(record.promise, known=known),
         size_bytes=record.size_bytes,
         ranked=None,
     )
+
+
+def _why_unranked(promise: "Promise | None", *, known: bool) -> str:
+    why = (
+        "Another form of a model that the list ranks by its best form."
+        if known
+        else "An installed file that the catalogue does not know."
+    )
+    if promise is None:
+        return f"{why} There is no forecast for it."
+    speed = "an unknown speed" if promise.decode_tok_s is None else f"~{promise.decode_tok_s:.0f} tok/s"
+    peak, room = gigabytes(promise.peak_bytes), gigabytes(promise.room_bytes)
+    return f"{why} When it was installed, it was to take ~{peak} of {room} in {promise.pool}, and {speed} was forecast."

@@ -22,6 +22,8 @@ POLICY: Final = "policy.toml"
 """Rules that hold for what is installed from the bundle, beside those of the host."""
 WHEELS: Final = "wheels"
 WHEEL_LOCK: Final = "wheels/requirements.lock"
+UNFINISHED: Final = "landfast-bundle.unfinished"
+"""There while a bundle is being made: a later try may overwrite what lies beside it."""
 INSTALLER: Final = "install.sh"
 """What sets up a host that has nothing but Python, from wheels and lock."""
 MANIFEST_LIMIT_BYTES: Final = 16 << 20

@@ -10,7 +10,16 @@ from typing import BinaryIO, Final, Literal
 
 import msgspec
 
-from deploy.bundle.manifest import MANIFEST, MANIFEST_LIMIT_BYTES, SIGNATURE, Entry, Manifest, Part, decode
+from deploy.bundle.manifest import (
+    MANIFEST,
+    MANIFEST_LIMIT_BYTES,
+    SIGNATURE,
+    UNFINISHED,
+    Entry,
+    Manifest,
+    Part,
+    decode,
+)
 from deploy.bundle.signing import read_signature, verify
 from deploy.errors import Incomplete, IntegrityError, NotFound, Unreachable
 from deploy.keys import Envelope
@@ -46,7 +55,7 @@ class PartVerdict(msgspec.Struct, frozen=True, kw_only=True):
 
 def is_bundle(path: Path) -> bool:
     """Whether a folder is, or wants to be, a bundle."""
-    return (path / MANIFEST).is_file() or (path / SIGNATURE).is_file()
+    return any((path / name).is_file() for name in (MANIFEST, SIGNATURE, UNFINISHED))
 
 
 def read_bundle(root: Path) -> Bundle:
@@ -155,8 +164,10 @@ def open_part(bundle: Bundle, part: Part) -> BinaryIO | None:
     if size_bytes != part.size_bytes:
         file.close()
         sentence = f"{part.path} in the bundle has {size_bytes:,} bytes instead of {part.size_bytes:,}."
-        leaf = Incomplete if size_bytes < part.size_bytes else IntegrityError
-        raise leaf(sentence, hint="Copy this part again from where the bundle was made.")
+        if size_bytes < part.size_bytes:
+            cure = "Wait until it is copied, or copy this part again from where the bundle was made."
+            raise Incomplete(sentence, hint=cure)
+        raise IntegrityError(sentence, hint="Copy this part again from where the bundle was made.")
     return file
 
 
@@ -277,6 +288,8 @@ def _small_file(path: Path) -> bytes:
         with path.open("rb") as file:
             raw = file.read(MANIFEST_LIMIT_BYTES + 1)
     except FileNotFoundError as error:
+        if (path.parent / UNFINISHED).exists():
+            raise _unfinished(path.parent) from error
         raise IntegrityError(
             f"The bundle in {path.parent} has no {path.name}.",
             hint="Copy manifest and signature again from where the bundle was made; every medium needs both.",
@@ -286,6 +299,13 @@ def _small_file(path: Path) -> bytes:
     if len(raw) > MANIFEST_LIMIT_BYTES:
         raise IntegrityError(f"{path} is too large.", hint="Have a new bundle made.")
     return raw
+
+
+def _unfinished(root: Path) -> IntegrityError:
+    return IntegrityError(
+        f"The bundle in {root} is not finished: it is still being made, or that was interrupted.",
+        hint=f"Run `landfast bundle create {root}` again where it is made, and wait for its end.",
+    )
 
 
 def _tell(report: Report, before_bytes: int, total_bytes: int, part: Part, done_bytes: int) -> None:

@@ -6,6 +6,7 @@ import msgspec
 
 from deploy.bundle.manifest import CATALOGUE, POLICY, BundledFile, BundledModel, Entry
 from deploy.bundle.reading import Bundle, read_small, restore
+from deploy.bundle.signing import signer
 from deploy.catalog.model import Artifact, Catalog, CataloguedFile
 from deploy.errors import NotFound
 from deploy.sources.base import NoOffer, Offer, Reach, Report
@@ -33,7 +34,7 @@ class BundleSource:
         """Offer what the manifest holds, by hash, or by name where the catalogue promises no hash."""
         if self._held(artifact) is None:
             return NoOffer(source=self.name, reason="the bundle does not hold it")
-        return Offer(source=self.name, download_bytes=0)
+        return Offer(source=self.name)
 
     def fetch(self, artifact: Artifact, staging: Path, report: Report) -> tuple[Path, ...]:
         """Copy the files out of their parts, whichever of them this medium holds."""
@@ -103,6 +104,11 @@ class BundleSource:
     def root(self) -> Path:
         """Where the bundle lies."""
         return self._bundle.root
+
+    @property
+    def made_by(self) -> str:
+        """Fingerprint of the key that signed it."""
+        return signer(self._bundle.signature)
 
     def model_of(self, artifact: Artifact) -> BundledModel | None:
         """The model of the bundle that is this artifact."""

@@ -1,16 +1,29 @@
 """Makes a bundle: files go in, cut to the medium's size, and the signed manifest goes in last."""
 
+import contextlib
+import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from deploy.bundle.manifest import MANIFEST, PUBLIC_KEY, SIGNATURE, BundledModel, Entry, Manifest, Part, Target, encode
+from deploy.bundle.manifest import (
+    MANIFEST,
+    PUBLIC_KEY,
+    SIGNATURE,
+    UNFINISHED,
+    BundledModel,
+    Entry,
+    Manifest,
+    Part,
+    Target,
+    encode,
+)
 from deploy.bundle.signing import sign
-from deploy.errors import IntegrityError, NotEnoughSpace, UsageError
+from deploy.errors import IntegrityError, NotEnoughSpace, NotWritable, UsageError
 from deploy.keys import public_key_pem
 from deploy.quantities import gigabytes
 from deploy.sources.base import Progress, Report
@@ -19,11 +32,24 @@ from deploy.store.files import disk_errors, sync_file, sync_folder, write_durabl
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-UNFINISHED: Final = "landfast-bundle.unfinished"
-"""There while a bundle is being made: a later try may overwrite what lies beside it."""
 BLOCK_BYTES: Final = 1 << 20
 SLACK_BYTES: Final = 1 << 20
 """Room for manifest and signature."""
+ROOMIER: Final = "Choose a folder on a larger disk, or fewer models."
+
+
+@contextlib.contextmanager
+def _onto(out: Path) -> Iterator[None]:
+    """Turn what a medium refuses into errors with what helps there."""
+    try:
+        with disk_errors(out):
+            yield
+    except NotEnoughSpace as error:
+        too_long = isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EFBIG
+        cure = "Choose a smaller --part-size: FAT32 takes 4GB." if too_long else ROOMIER
+        raise NotEnoughSpace(error.message, hint=cure) from error
+    except NotWritable as error:
+        raise NotWritable(error.message, hint="Choose a folder that this user may write to.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +94,7 @@ def write_bundle(out: Path, contents: Contents, part_bytes: int, key: "Ed25519Pr
 
 
 def _prepare(out: Path, need_bytes: int) -> None:
-    with disk_errors(out):
+    with _onto(out):
         out.mkdir(parents=True, exist_ok=True)
         if any(out.iterdir()) and not (out / UNFINISHED).exists():
             raise UsageError(f"{out} is not empty.", hint="Choose a folder that does not exist yet, or an empty one.")
@@ -78,7 +104,7 @@ def _prepare(out: Path, need_bytes: int) -> None:
         (out / UNFINISHED).unlink()
         raise NotEnoughSpace(
             f"The bundle takes {gigabytes(need_bytes)}, and {out} has {gigabytes(free_bytes)} free.",
-            hint="Choose a folder on a larger disk, or fewer models.",
+            hint=ROOMIER,
         )
 
 
@@ -94,7 +120,7 @@ class _Copying:
     def write(self, part_bytes: int) -> Entry:
         """Copy the file in, in as many parts as it takes. Raises IntegrityError when it is not what it should be."""
         item = self._item
-        with item.source.open("rb", buffering=0) as origin, disk_errors(self._out):
+        with item.source.open("rb", buffering=0) as origin, _onto(self._out):
             self._size_bytes = os.fstat(origin.fileno()).st_size
             count = max(1, -(-self._size_bytes // part_bytes))
             names = [item.path] if count == 1 else [f"{item.path}.part{number:04}" for number in range(1, count + 1)]
@@ -137,7 +163,7 @@ class _Copying:
 def _seal(out: Path, manifest: Manifest, key: "Ed25519PrivateKey") -> None:
     """Write the manifest, its signature and the public key, and clear away what an unfinished try left."""
     wanted = {out / part.path for part in manifest.parts}
-    with disk_errors(out):
+    with _onto(out):
         for path in out.rglob("*"):
             if path.is_file() and path not in wanted and path.name != UNFINISHED:
                 path.unlink()

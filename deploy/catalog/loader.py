@@ -29,7 +29,7 @@ def load(path: Path | None = None) -> Catalog:
 
 
 def load_newest(updated: Path) -> Catalog:
-    """The shipped catalogue, or the one that an update put in its place where that one is newer.
+    """The shipped catalogue, or the one that an update put in its place where that one is not older.
 
     An update that was made for another engine than the shipped catalogue is passed over: its memory figures are
     not those of the engine at hand.
@@ -41,7 +41,7 @@ def load_newest(updated: Path) -> Catalog:
     if not updated.exists():
         return shipped
     found = load_intact(updated)
-    return found if found.dated > shipped.dated and found.engine == shipped.engine else shipped
+    return found if found.dated >= shipped.dated and found.engine == shipped.engine else shipped
 
 
 def load_intact(path: Path, cure: str | None = None) -> Catalog:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,11 +15,11 @@ from deploy.catalog.model import Artifact, CataloguedFile
 from deploy.commands.context import Context
 from deploy.commands.resolve import looks_like_file
 from deploy.engine.protocol import Adapter
-from deploy.errors import ExitCode, IntegrityError, LandfastError, NotFound, UsageError
+from deploy.errors import ExitCode, IntegrityError, InvalidModel, LandfastError, NotFound, UsageError
 from deploy.gguf.adapter import AdapterFile, inspect_adapter, inspect_open_adapter, require_fits
 from deploy.paths import plain_name
 from deploy.results import Problem, Result, info, warning
-from deploy.sources.folder import Folder
+from deploy.sources.folder import OneFile
 from deploy.sources.seen import identity_of
 from deploy.store.adapters import adapters_of
 from deploy.store.checks import FileVerdict
@@ -157,6 +158,8 @@ def usable(context: Context, wanted: Sequence[Adapter]) -> tuple[tuple[Adapter, 
 def judge(path: Path) -> tuple[AdapterFile, str]:
     """What the gate says of a file, and the hash of the very bytes that it saw. Raises as the gate does."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise InvalidModel(f"{path.name} is not a plain file.", hint="Choose a .gguf file.")
         with path.open("rb") as stream:
             before = identity_of(os.fstat(stream.fileno()))
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -194,7 +197,7 @@ def _brought(context: Context, path: Path, found: AdapterFile, called: str) -> t
     store = adapters_of(context.paths)
     _, sha256 = judge(path)
     file = CataloguedFile(name=path.name, size_bytes=found.file_bytes, size_exact=True, sha256=sha256)
-    source = Folder(path)
+    source = OneFile(path)
     with store.transaction(called, found.file_bytes, context.report) as transaction:
         present = transaction.present
         if present is not None and present.hashes != (sha256,):

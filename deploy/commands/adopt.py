@@ -4,13 +4,14 @@ import os
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from deploy.catalog.model import Artifact, CataloguedFile, Model
 from deploy.commands.context import Context
 from deploy.commands.install import InstallRequest, install
-from deploy.errors import ExitCode, LandfastError, UsageError
+from deploy.errors import ExitCode, LandfastError, NotFound, UsageError
 from deploy.fit.fit import Workload
 from deploy.results import Problem, Result, warning
 from deploy.sources.adopted import Adopted, Held
@@ -18,6 +19,11 @@ from deploy.sources.base import Report
 from deploy.sources.local_files import LocalFile, Place, find, places
 from deploy.store.files import sha256_of
 from deploy.store.hashing import side_by_side
+from deploy.store.records import Installed
+from deploy.store.stores import ids_of_host
+
+Had = Literal["nothing", "no projector", "all"]
+"""What is installed of a model."""
 
 
 class Adoptable(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +33,9 @@ class Adoptable(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     size_bytes: int
     installed: bool
+    """With its projector, where that is here."""
+    lacks_projector: bool = False
+    """It is installed, and its projector alone is to be taken in."""
     files: tuple[LocalFile, ...]
     projector: LocalFile | None = None
     """What lets it look at images, where that is here too."""
@@ -60,7 +69,8 @@ def look(context: Context, folder: str | None) -> Result[AdoptData]:
     hashes = _hashes(context, files)
     found = tuple(_adoptable(context, hashes))
     used = {file.path for model in found for file in model.all_files}
-    others = tuple(Unmatched(file=file, reason=_reason(context, file)) for file in files if file.path not in used)
+    names = _names(context)
+    others = tuple(Unmatched(file=file, reason=_reason(file, names)) for file in files if file.path not in used)
     return Result(command="models adopt", data=AdoptData(found=found, others=others))
 
 
@@ -114,7 +124,14 @@ def _take(context: Context, model: Adoptable, *, link: bool) -> None:
 
 def _where(folder: str | None) -> tuple[Place, ...]:
     if folder is not None:
-        return (Place("folder", Path(folder).expanduser()),)
+        path = Path(folder).expanduser()
+        if path.is_file():
+            raise UsageError(
+                f"{folder} is a file, not a folder.", hint=f"Install it by its path: `landfast install {folder}`."
+            )
+        if not path.is_dir():
+            raise NotFound(f"There is no folder {folder}.", hint="Check the path, and that the disk is connected.")
+        return (Place("folder", path),)
     try:
         home = Path.home()
     except RuntimeError:  # a user without a home has nothing there
@@ -157,16 +174,25 @@ def _digest(file: LocalFile, report: Report) -> str | None:
 
 
 def _adoptable(context: Context, hashes: dict[str, LocalFile]) -> list[Adoptable]:
-    installed = {record.id for record in context.store.installed()}
+    installed = {record.id: record for record in context.store.installed()}
+    foreign = ids_of_host(context.store)
     return [
-        _one(model, artifact, hashes, installed=f"{model.id}:{artifact.quant}" in installed)
+        _one(model, artifact, hashes, _had(f"{model.id}:{artifact.quant}", installed, foreign))
         for model in context.catalog().models
         for artifact in model.artifacts
         if all(file.sha256 in hashes for file in artifact.files)
     ]
 
 
-def _one(model: Model, artifact: Artifact, hashes: dict[str, LocalFile], *, installed: bool) -> Adoptable:
+def _had(model_id: str, installed: dict[str, Installed], foreign: tuple[str, ...]) -> Had:
+    """How much of a model is installed. What is the host's is not a user's to add to."""
+    record = installed.get(model_id)
+    if record is None:
+        return "nothing"
+    return "all" if record.projector is not None or model_id in foreign else "no projector"
+
+
+def _one(model: Model, artifact: Artifact, hashes: dict[str, LocalFile], had: Had) -> Adoptable:
     """A model that is here, with the first of its projectors that is here too."""
     own = tuple(file.sha256 for file in artifact.files if file.sha256)
     known = (file.sha256 for projector in model.projectors for file in projector.files if file.sha256 in hashes)
@@ -175,21 +201,26 @@ def _one(model: Model, artifact: Artifact, hashes: dict[str, LocalFile], *, inst
         id=f"{model.id}:{artifact.quant}",
         name=f"{model.name} {artifact.quant}",
         size_bytes=artifact.size_bytes,
-        installed=installed,
+        installed=had == "all" or (had == "no projector" and beside is None),
+        lacks_projector=had == "no projector" and beside is not None,
         files=tuple(hashes[sha256] for sha256 in own),
         projector=None if beside is None else hashes[beside],
         hashes=own if beside is None else (*own, beside),
     )
 
 
-def _reason(context: Context, file: LocalFile) -> str:
-    """Why a file is not one of the catalogue's."""
-    names = {
-        Path(known.name).name
-        for m in context.catalog().models
-        for a in (*m.artifacts, *m.projectors)
-        for known in a.files
-    }
+def _names(context: Context) -> frozenset[str]:
+    """What the files of all known models are called."""
+    return frozenset(
+        file.name
+        for model in context.catalog().models
+        for form in (*model.artifacts, *model.projectors)
+        for file in form.files
+    )
+
+
+def _reason(file: LocalFile, names: frozenset[str]) -> str:
+    """Why a file is not one of the catalogue's, whose files have these names."""
     if Path(file.label).name in names:
         return "the catalogue knows the name but not these bytes"
     return "the catalogue does not know it"

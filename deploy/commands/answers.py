@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from deploy.engine.references import REFERENCE, target_of
 from deploy.errors import EngineFailed, LandfastError, NotFound, UsageError
 
 SIZE_LIMIT_BYTES: Final = 64 << 10
@@ -20,7 +21,6 @@ PATTERN_LIMIT: Final = 200
 NUMBER_LIMIT: Final = 10**15
 COUNTING: Final = frozenset({"minLength", "maxLength", "minItems", "maxItems"})
 BOUNDING: Final = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"})
-REFERENCE: Final = "$ref"
 REFERENCES: Final = (REFERENCE, "$dynamicRef", "$recursiveRef")
 HINT: Final = "Use a simpler schema."
 
@@ -137,23 +137,11 @@ def _require_leads_somewhere(reference: str, schema: dict[str, Any]) -> None:
         if reference in seen:
             raise ValueError(f"the reference {reference!r} leads to itself")
         seen.add(reference)
-        target = _target(reference, schema)
+        target = target_of(reference, schema)
         onward = target.get(REFERENCE) if isinstance(target, dict) else None
         if not isinstance(onward, str):
             return
         reference = onward
-
-
-def _target(reference: str, schema: dict[str, Any]) -> Any:
-    if reference != "#" and not reference.startswith("#/"):
-        raise ValueError(f"the reference {reference[:80]!r} leads out of the file")
-    target: Any = schema
-    for step in reference.removeprefix("#").split("/")[1:]:
-        step_name = step.replace("~1", "/").replace("~0", "~")
-        if not isinstance(target, dict) or step_name not in target:
-            raise ValueError(f"the reference {reference[:80]!r} leads nowhere")
-        target = target[step_name]
-    return target
 
 
 def _require_sound(schema: dict[str, Any]) -> None:

@@ -13,10 +13,11 @@ import msgspec
 from deploy.commands.context import Context
 from deploy.commands.pace import budget_of
 from deploy.commands.plan import plan_target
-from deploy.commands.targets import Target
+from deploy.commands.targets import FileTarget, Target
 from deploy.errors import IntegrityError, LandfastError
 from deploy.fit.fit import Workload
 from deploy.gguf.check import ModelFile
+from deploy.results import Message, info
 from deploy.sources.base import Informed, Source
 from deploy.sources.seen import Seen
 from deploy.store.records import Acceptance, Arrival, Description, Installed, Promise, now
@@ -53,6 +54,20 @@ def promised(context: Context, target: Target, workload: Workload) -> Promise | 
             verdict=plan.verdict,
         )
     return None
+
+
+def namesake(context: Context, target: object, installed: Installed) -> tuple[Message, ...]:
+    """Of a file of one's own: that the catalogue has the same bytes under another name, with licence and makers."""
+    if not isinstance(target, FileTarget):
+        return ()
+    known: str | None = None
+    with contextlib.suppress(LandfastError):
+        forms = ((f"{model.id}:{form.quant}", form) for model in context.catalog().models for form in model.artifacts)
+        known = next((name for name, form in forms if tuple(f.sha256 for f in form.files) == installed.hashes), None)
+    if known is None or known == installed.id:
+        return ()
+    command = f"`landfast install {known} --from {target.path}`"
+    return (info(f"The catalogue knows this file as {known}, with its licence: {command} installs it as that."),)
 
 
 def require_form(model_id: str, contents: ModelFile) -> None:

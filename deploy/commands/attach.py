@@ -1,12 +1,12 @@
 """Text files that go with a message: read whole, refused where they are no text, and written before the question."""
 
-import os
+import stat
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from deploy.conversations import Attachment, fenced
 from deploy.errors import NotFound, UsageError
+from deploy.paths import named_path
 
 LIMIT_BYTES: Final = 2_000_000
 """Larger than the longest context of today's models; a mistake rather than a question."""
@@ -14,18 +14,16 @@ LIMIT_BYTES: Final = 2_000_000
 
 def read_attachment(name: str) -> Attachment:
     """Read a text file. Raises NotFound, and UsageError where it is too large or no text."""
-    path = Path(name).expanduser()
-    if not path.exists():
-        raise NotFound(f"There is no file {name}.", hint="Check the path.")
-    if not path.is_file():
-        raise UsageError(f"{name} is not a file.", hint="Attach the files one at a time.")
+    path = named_path(name)
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"{name} is not a file.", hint="Attach the files one at a time.")
         with path.open("rb") as file:
             raw = file.read(LIMIT_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(f"There is no file {name}.", hint="Check the path.") from error
     except OSError as error:
-        raise UsageError(
-            f"{name} cannot be read: {os.strerror(error.errno or 0)}.", hint="Check its permissions."
-        ) from error
+        raise UsageError(f"{name} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
     return Attachment(path.name, as_text(raw, name))
 
 

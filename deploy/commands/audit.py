@@ -15,7 +15,7 @@ import msgspec
 
 from deploy import __version__
 from deploy.commands.context import Context
-from deploy.commands.recording import RecordedSession
+from deploy.commands.recording import RecordedSession, Recorder
 from deploy.commands.session import open_model
 from deploy.engine.attack_protocol import Attempt
 from deploy.engine.base import Session
@@ -37,7 +37,7 @@ from deploy.keys import (
     signing_key,
     verify_dsse,
 )
-from deploy.results import Problem, Result
+from deploy.results import Problem, Result, warning
 from deploy.sources.base import Progress
 
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
@@ -141,18 +141,19 @@ def audit(context: Context, request: AuditRequest) -> Result[AuditData]:
     statement = Statement(STATEMENT_TYPE, subject, PREDICATE_TYPE, findings)
     key = signing_key(context.paths)
     report = _write(context, request, sign_dsse(key, PAYLOAD_TYPE, msgspec.json.encode(statement)))
-    Journal(context.paths).append(
-        Event(kind="audit", seal=findings.seal.level, outcome="holds" if findings.holds else "broken")
-    )
+    recorder = Recorder(Journal(context.paths), "", (), required=context.policy.refusal_of_unrecorded())
+    recorder.record(Event(kind="audit", seal=findings.seal.level, outcome="holds" if findings.holds else "broken"))
+    messages = (warning(f"This audit is not in the journal. {recorder.problem}"),) if recorder.problem else ()
     data = AuditData(findings=findings, report=str(report), signed_by=fingerprint(key.public_key()))
     if findings.holds:
-        return Result(command="audit", changed=True, data=data)
+        return Result(command="audit", changed=True, data=data, messages=messages)
     broken = NotSealed(_worst(findings), hint="Do not use it for what must stay here, and report this.")
     return Result(
         command="audit",
         status="error",
         changed=True,
         data=data,
+        messages=messages,
         errors=(Problem(broken.code, broken.message, broken.hint),),
         exit_code=int(broken.exit_code),
     )
@@ -264,11 +265,16 @@ def _innermost(session: Session) -> LlamaSession:
     return inner
 
 
-def _ask(session: Session, model: str) -> Question:
-    """One question. Its answer is counted and not kept."""
+def _ask(session: Session, model: str) -> Question | None:
+    """One question. Its answer is counted and not kept. None where the model writes no answers."""
     asked = (ChatMessage("user", QUESTION),)
     request = Generate(messages=asked, max_tokens=ANSWER_TOKENS, sampling=Sampling(temperature=0))
-    done = next(event for event in session.generate(request) if isinstance(event, Done))
+    try:
+        done = next(event for event in session.generate(request) if isinstance(event, Done))
+    except EngineFailed:
+        if session.ended:
+            raise
+        return None
     return Question(model=model, answer_tokens=done.stats.answer_tokens, decode_tok_s=round(done.stats.decode_tok_s, 2))
 
 

@@ -64,6 +64,8 @@ class HeldModel(Description, frozen=True, kw_only=True):
     """One model of a bundle."""
 
     size_bytes: int
+    projector: bool = False
+    """Whether it comes with what it looks at images with."""
 
 
 class InspectData(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +129,7 @@ def inspect(context: Context, place: str, *, full: bool = False) -> Result[Inspe
         data=_inspected(bundle, parts, trusted=not distrust, hashed=full),
         messages=(
             *(warning(error.message + " " + error.hint) for error in distrust),
-            *(warning(f"{len(missing)} of {len(parts)} parts are not on this medium.") for _ in missing[:1]),
+            *(warning(f"Not on this medium: {len(missing)} of {len(parts)} parts.") for _ in missing[:1]),
         ),
         errors=tuple(
             Problem(IntegrityError.code, part.sentence, "Copy this part again from where the bundle was made.")
@@ -242,6 +244,7 @@ def _inspected(bundle: Bundle, parts: tuple[PartVerdict, ...], *, trusted: bool,
             HeldModel(
                 **_description(model),
                 size_bytes=sum(manifest.entry_of(file.sha256).size_bytes for file in model.all_files),
+                projector=model.projector is not None,
             )
             for model in manifest.models
         ),

@@ -1,5 +1,6 @@
 """A conversation with a loaded model: the turns, kept in memory and nowhere else."""
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -75,10 +76,13 @@ class Conversation:
         tokens = self.session.count_conversation(self._sent(asked))
         if tokens <= room:
             return None
-        for count in range(self.left_out + 2, len(self.turns) + 1, 2):
-            if self.session.count_conversation((*self._opening(), *asked[count:])) <= room:
-                return Overflow(tokens, room, count)
-        return Overflow(tokens, room, 0)
+
+        def fits(count: int) -> bool:
+            return self.session.count_conversation((*self._opening(), *asked[count:])) <= room
+
+        counts = range(self.left_out + 2, len(self.turns) + 1, 2)
+        fewest = bisect_left(counts, 1, key=fits)  # every count goes over the whole conversation: few of them
+        return Overflow(tokens, room, counts[fewest] if fewest < len(counts) else 0)
 
     def stop(self) -> None:
         """Stop the answer under way, from any thread."""

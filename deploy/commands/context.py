@@ -50,6 +50,8 @@ class Context:
     """Profiles once more, and tells how each probe fared."""
     sight: UsedProjector | None = None
     """The projector that the engine lays beside a model; None for text alone."""
+    repeatable: bool = False
+    """Whether the same request must give the same answer again, whatever else runs on the machine."""
 
     @property
     def store(self) -> Store:

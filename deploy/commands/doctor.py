@@ -131,10 +131,10 @@ def _disk(machine: Machine) -> Check:
         return Check(
             name="disk",
             outcome="warning",
-            detail=f"{gigabytes(free)} are free.",
+            detail=f"{gigabytes(free)} is free.",
             advice="Models take 0.1 to 20 GB: free some space or set LANDFAST_HOME to a larger disk.",
         )
-    return Check(name="disk", outcome="ok", detail=f"{gigabytes(free)} are free.")
+    return Check(name="disk", outcome="ok", detail=f"{gigabytes(free)} is free.")
 
 
 def _installed(context: Context) -> Check:

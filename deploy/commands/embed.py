@@ -26,6 +26,8 @@ class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
     texts: tuple[str, ...]
     model: str | None = None
     workload: Workload = Workload()
+    returns_vectors: bool = True
+    """Whether the result has them too; else `on_made` alone gets them, and any number of texts takes little memory."""
 
 
 class EmbedData(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,16 +54,18 @@ def embed(context: Context, request: EmbedRequest, on_made: Callable[[Embedded],
     batches: list[Embedded] = []
     try:
         for start in range(0, len(request.texts), BATCH_TEXTS):
-            batches.append(opened.session.embed(request.texts[start : start + BATCH_TEXTS]))
-            on_made(batches[-1])
+            made = opened.session.embed(request.texts[start : start + BATCH_TEXTS])
+            on_made(made)
+            dimensions = len(made.vectors[0])
+            batches.append(made if request.returns_vectors else msgspec.structs.replace(made, vectors=()))
     finally:
         opened.session.close()
     vectors = tuple(vector for batch in batches for vector in batch.vectors)
     data = EmbedData(
         model=opened.plan.id,
         vectors=vectors,
-        count=len(vectors),
-        dimensions=len(vectors[0]),
+        count=len(request.texts),
+        dimensions=dimensions,
         tokens=sum(batch.tokens for batch in batches),
         pooling=batches[0].pooling,
         made_for_it=batches[0].made_for_it,
@@ -70,7 +74,9 @@ def embed(context: Context, request: EmbedRequest, on_made: Callable[[Embedded],
         seal=opened.session.ready.seal,
     )
     doubts = () if data.made_for_it else (_DOUBT.format(opened.plan.id),)
-    return Result(command="embed", data=data, messages=tuple(map(warning, (*opened.warnings, *doubts))))
+    return Result(
+        command="embed", data=data, messages=tuple(map(warning, (*opened.warnings, *opened.late_warnings, *doubts)))
+    )
 
 
 def for_vectors(context: Context) -> Reshape:

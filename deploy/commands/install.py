@@ -1,35 +1,33 @@
 """`landfast install [MODEL]`: bring a model in, every byte verified, or change nothing."""
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 
-from deploy.bundle.manifest import BundledModel
 from deploy.bundle.source import BundleSource
-from deploy.catalog.model import Artifact, CataloguedFile, Model
 from deploy.commands.admission import require_admitted, require_subject_admitted, subject_of_description
-from deploy.commands.arrival import arrival, promised, require_form, seen_by
+from deploy.commands.arrival import arrival, namesake, promised, require_form, seen_by
 from deploy.commands.context import Context
+from deploy.commands.goods import BundledTarget, Goal, Goods, goods_of, is_outdated, other_version
 from deploy.commands.places import bundle_of, only_from
 from deploy.commands.projectors import Seer, Sight, bring, is_projector, sight_of
 from deploy.commands.resolve import looks_like_file, resolve
 from deploy.commands.select import select
 from deploy.commands.sources import require_place
-from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, Target
+from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget
 from deploy.errors import LandfastError, NotFound, NothingFits, Unreachable, UsageError
 from deploy.fit.fit import Workload
 from deploy.gguf.check import ModelFile, inspect, inspect_parts
-from deploy.paths import plain_name
+from deploy.quantities import gigabytes
 from deploy.results import Message, Result, info, warning
 from deploy.sources.base import NoOffer, Source
-from deploy.sources.folder import Folder
+from deploy.sources.folder import OneFile
 from deploy.sources.package_index import NAME as PACKAGE_INDEX
 from deploy.sources.rate import limited
 from deploy.store.files import sha256_of
-from deploy.store.records import Arrival, Description, Installed, Pin, Pinned, Promise
+from deploy.store.records import Arrival, Installed, Pin, Pinned
 from deploy.store.transaction import Transaction
 
 
@@ -44,6 +42,8 @@ class InstallRequest(msgspec.Struct, frozen=True, kw_only=True):
     """Transfer no faster than this; None for as fast as it goes."""
     workload: Workload = Workload()
     """Where it is for vision, the model's projector comes too."""
+    repair: bool = False
+    """Bring back what was there, and not the version of it that a bundle holds by now."""
 
 
 class InstallData(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ def install(context: Context, request: InstallRequest) -> Result[InstallData]:
     """
     named = _projector_named(request)
     if named is not None:
-        require_place(context.policy, Folder(named))
+        require_place(context.policy, OneFile(named))
         request = msgspec.structs.replace(request, folder=None)
     elif request.folder is not None:
         context = only_from(context, request.folder)
@@ -77,15 +77,16 @@ def install(context: Context, request: InstallRequest) -> Result[InstallData]:
 def _install(
     context: Context,
     request: InstallRequest,
-    wanted_here: "tuple[Goal, str, tuple[Message, ...]]",
+    wanted_here: tuple[Goal, str, tuple[Message, ...]],
     sight: Sight | None,
 ) -> Result[InstallData]:
     """Bring the model itself."""
     target, reason, messages = wanted_here
     if isinstance(target, InstalledTarget):
-        if not _outdated(target) and _whole(context, target.installed):
+        other = None if request.repair else other_version(target, bundle_of(context))
+        if other is None and not is_outdated(target) and _whole(context, target.installed):
             return _nothing_to_do(target.installed, reason, messages)
-        target = _again(target, request)
+        target = other or _again(target, request)
         _require_admitted(context, target)
     offered = _offered(context, request, target)
     wanted = _described(context, target, request.workload)
@@ -98,7 +99,13 @@ def _install(
         command="install",
         changed=True,
         data=InstallData(installed=installed, reason=reason),
-        messages=(*messages, *note, *_kept(context, installed)),
+        messages=(
+            *messages,
+            *note,
+            *misfit(installed),
+            *namesake(context, target, installed),
+            *_kept(context, installed),
+        ),
     )
 
 
@@ -115,7 +122,7 @@ def _projector_named(request: InstallRequest) -> Path | None:
     return path
 
 
-def _place(request: InstallRequest, target: "Goal", named: Path | None) -> Path | None:
+def _place(request: InstallRequest, target: Goal, named: Path | None) -> Path | None:
     """Where a projector may lie beside the model, or the file of one that was named."""
     if named is not None:
         return named
@@ -127,13 +134,13 @@ def _place(request: InstallRequest, target: "Goal", named: Path | None) -> Path 
     return path.parent if path.is_file() else path
 
 
-def _seer(context: Context, target: "Goal") -> Seer:
+def _seer(context: Context, target: Goal) -> Seer:
     match target:
         case InstalledTarget(installed, known):
             return Seer(installed.id, known, installed)
         case CatalogueTarget(model, artifact):
             return Seer(target.id, (model, artifact), context.store.get(target.id))
-    wanted = _goods(target)
+    wanted = goods_of(target)
     return Seer(wanted.id, None, context.store.get(wanted.id))
 
 
@@ -150,12 +157,13 @@ def _with_projector(context: Context, sight: Sight, whole: Result[InstallData]) 
     )
 
 
-def _outdated(target: InstalledTarget) -> bool:
-    """Whether the catalogue promises other bytes by now than those that are installed."""
-    if target.catalogued is None:
-        return False
-    promised_hashes = tuple(file.sha256 for file in target.catalogued[1].files)
-    return None not in promised_hashes and promised_hashes != target.installed.hashes
+def misfit(installed: Installed) -> tuple[Message, ...]:
+    """That a model takes more than this machine had for it when it came: who named it gets it all the same."""
+    promise = installed.promise
+    if promise is None or promise.verdict != "too-large":
+        return ()
+    need = f"It needs {gigabytes(promise.peak_bytes)}; {gigabytes(promise.room_bytes)} is free for it"
+    return (warning(f"{installed.id} does not fit this machine. {need}: see `landfast plan {installed.id}`."),)
 
 
 def _kept(context: Context, installed: Installed) -> tuple[Message, ...]:
@@ -164,17 +172,6 @@ def _kept(context: Context, installed: Installed) -> tuple[Message, ...]:
         return ()
     back, free = f"`landfast models rollback {installed.id}`", "`landfast models gc --former`"
     return (info(f"The former version is kept: {back} goes back to it, {free} gives back its space."),)
-
-
-@dataclass(frozen=True, slots=True)
-class BundledTarget:
-    """A model that a bundle brings and the catalogue does not know."""
-
-    model: BundledModel
-    artifact: Artifact
-
-
-Goal = Target | BundledTarget
 
 
 def _require_admitted(context: Context, target: Goal) -> None:
@@ -204,7 +201,18 @@ def _wanted(context: Context, request: InstallRequest) -> tuple[Goal, str, tuple
             return only, "It is the only model in the bundle.", ()
         raise NothingFits(chosen.errors[0].message, hint=chosen.errors[0].hint)
     best = chosen.data.ranking.chosen
-    return resolve(context, best.fit.id, request.workload), best.why, chosen.messages
+    said = (*chosen.messages, *_beside(context, best.fit.id))
+    return resolve(context, best.fit.id, request.workload), best.why, said
+
+
+def _beside(context: Context, chosen: str) -> tuple[Message, ...]:
+    """What else a bundle holds: of several models one is chosen, and the others are not forgotten."""
+    bundle = bundle_of(context)
+    there = {record.id for record in context.store.installed()} | {chosen}
+    others = [] if bundle is None else [name for name in bundle.ids() if name not in there]
+    if not others:
+        return ()
+    return (info(f"The bundle also holds {', '.join(others)}. Name a model to install it too."),)
 
 
 def _resolved(context: Context, name: str, workload: Workload) -> Goal:
@@ -219,12 +227,14 @@ def _resolved(context: Context, name: str, workload: Workload) -> Goal:
         return BundledTarget(*own)
 
 
-def _only_one(context: Context) -> BundledTarget | None:
+def _only_one(context: Context) -> BundledTarget | InstalledTarget | None:
     """The one model of a bundle, where the catalogue does not know it and thus could not choose it."""
     bundle = bundle_of(context)
     if bundle is None or len(bundle.ids()) != 1:
         return None
     target = _resolved(context, bundle.ids()[0], Workload())
+    if isinstance(target, InstalledTarget) and target.catalogued is None:
+        return target
     return target if isinstance(target, BundledTarget) else None
 
 
@@ -269,31 +279,8 @@ def _nothing_to_do(installed: Installed, reason: str, messages: tuple[Message, .
     )
 
 
-class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes into the store, wherever it comes from."""
-
-    id: str
-    artifact: Artifact
-    model: Model | None = None
-    known: Description | None = None
-    """What an earlier install or a bundle says of a model that the catalogue does not know."""
-    pinned: tuple[Pinned, ...] = ()
-    """For each file, who promised its hash; empty where it was the catalogue."""
-    own: Path | None = None
-    """The file that the user named; None where it comes from elsewhere."""
-    promise: Promise | None = None
-    beside_bytes: int = 0
-    """What is to come after it."""
-
-    @property
-    def promisers(self) -> tuple[Pinned, ...]:
-        """For each file, who promised its hash."""
-        everyone: Pinned = "catalogue"
-        return self.pinned or (everyone,) * len(self.artifact.files)
-
-
 def _bring(
-    context: Context, offered: Sequence[tuple[Source, str]], wanted: _Wanted
+    context: Context, offered: Sequence[tuple[Source, str]], wanted: Goods
 ) -> tuple[Installed, bool, tuple[Message, ...]]:
     """Try the sources in turn. One that does not answer or has not got it is passed over; a wrong byte is final."""
     silent: list[Unreachable | NotFound] = []
@@ -310,11 +297,11 @@ def _bring(
         raise Unreachable(" ".join(error.message for error in silent), hint=silent[0].hint)
     raise Unreachable(
         f"No source offers {wanted.id}.",
-        hint="Connect to a hub or a mirror, or give the folder that holds the files with --from.",
+        hint="Connect to a hub or a mirror, or give a place that has it: --from, or [sources] of a site file.",
     )
 
 
-def _bring_from(context: Context, source: Source, place: str, wanted: _Wanted) -> tuple[Installed, bool]:
+def _bring_from(context: Context, source: Source, place: str, wanted: Goods) -> tuple[Installed, bool]:
     need_bytes = wanted.artifact.size_bytes + wanted.beside_bytes
     with context.store.transaction(wanted.id, need_bytes, context.report) as transaction:
         wanted = _vouched(source, _hashed(context, wanted, transaction.present))
@@ -325,7 +312,7 @@ def _bring_from(context: Context, source: Source, place: str, wanted: _Wanted) -
         return _commit(transaction, files, wanted, (source, place)), True
 
 
-def _is(present: Installed, wanted: _Wanted) -> bool:
+def _is(present: Installed, wanted: Goods) -> bool:
     """Whether what is installed is what is wanted, as far as anybody promised hashes."""
     files = wanted.artifact.files
     return len(present.files) == len(files) and all(
@@ -333,7 +320,7 @@ def _is(present: Installed, wanted: _Wanted) -> bool:
     )
 
 
-def _hashed(context: Context, wanted: _Wanted, present: Installed | None) -> _Wanted:
+def _hashed(context: Context, wanted: Goods, present: Installed | None) -> Goods:
     """A file of one's own is told from an earlier one of its name by its hash: another one is another version."""
     if wanted.own is None or present is None:
         return wanted
@@ -343,7 +330,7 @@ def _hashed(context: Context, wanted: _Wanted, present: Installed | None) -> _Wa
     return msgspec.structs.replace(wanted, artifact=artifact, pinned=("first-use",))
 
 
-def _vouched(source: Source, wanted: _Wanted) -> _Wanted:
+def _vouched(source: Source, wanted: Goods) -> Goods:
     """With a bundle, its signer promises the hashes that nobody else does."""
     if not isinstance(source, BundleSource):
         return wanted
@@ -353,9 +340,7 @@ def _vouched(source: Source, wanted: _Wanted) -> _Wanted:
     return msgspec.structs.replace(wanted, artifact=source.promised(wanted.artifact), pinned=pinned)
 
 
-def _commit(
-    transaction: Transaction, files: tuple[Path, ...], wanted: _Wanted, origin: tuple[Source, str]
-) -> Installed:
+def _commit(transaction: Transaction, files: tuple[Path, ...], wanted: Goods, origin: tuple[Source, str]) -> Installed:
     source, place = origin
     pins = [
         Pin(name=file.name, size_bytes=file.size_bytes if file.size_exact else None, sha256=file.sha256, by=who)
@@ -369,79 +354,32 @@ def _commit(
         return contents
 
     def describe(contents: ModelFile) -> Arrival:
-        return arrival(_description(wanted, place, contents), source, wanted.promise, transaction.present)
+        return arrival(wanted.description(place, contents), source, wanted.promise, transaction.present)
 
     return transaction.commit(files, pins, validate, describe, seen_by(source))
 
 
-def _description(wanted: _Wanted, place: str, contents: ModelFile) -> Description:
-    template = contents.chat_template
-    model_id, _, quant = wanted.id.partition(":")
-    if wanted.known is not None:
-        same = {name: getattr(wanted.known, name) for name in Description.__struct_fields__}
-        return Description(**{**same, "source": place})
-    return Description(
-        id=wanted.id,
-        model_id=model_id,
-        name=wanted.model.name if wanted.model else contents.name,
-        quant=quant,
-        publisher=wanted.artifact.publisher,
-        architecture=contents.architecture,
-        licence=wanted.model.licence.id if wanted.model else "unknown",
-        source=place,
-        chat_template_sha256=hashlib.sha256(template.encode()).hexdigest() if template else None,
-    )
-
-
 def _offered(context: Context, request: InstallRequest, target: Goal) -> list[tuple[Source, str]]:
     """Sources that have the target, each with its name for people. A folder that was named is the only one."""
+    artifact = goods_of(target).artifact
     if request.folder is not None:
-        return [(source, source.name) for source in context.sources]
+        return [(source, source.offer(artifact).source) for source in context.sources]
     if isinstance(target, FileTarget):
-        own = Folder(target.path)
+        own = OneFile(target.path)
+        require_place(context.policy, own)
         return [(own, own.name)]
-    artifact = _goods(target).artifact
+    if request.max_bytes_s is not None and not context.sources:
+        raise UsageError(
+            "No source here keeps to a rate: pip, which brings what is in the package index, does not.",
+            hint="Leave out --max-rate (max_rate in a site file), or give another place with --from.",
+        )
     offers = [(source, source.offer(artifact)) for source in context.sources]
     return [(source, offer.source) for source, offer in offers if not isinstance(offer, NoOffer)]
 
 
-def _described(context: Context, target: Goal, workload: Workload) -> _Wanted:
+def _described(context: Context, target: Goal, workload: Workload) -> Goods:
     """What goes into the store, with what is foretold of it here."""
-    wanted = _goods(target)
+    wanted = goods_of(target)
     if not isinstance(target, (CatalogueTarget, FileTarget)):
         return wanted
     return msgspec.structs.replace(wanted, promise=promised(context, target, workload))
-
-
-def _goods(target: Goal) -> _Wanted:
-    match target:
-        case CatalogueTarget(model, artifact):
-            return _Wanted(id=target.id, artifact=artifact, model=model)
-        case FileTarget(path, contents):
-            file = CataloguedFile(name=path.name, size_bytes=contents.file_bytes, size_exact=True)
-            artifact = Artifact(quant=contents.quant, publisher="own file", files=(file,))
-            return _Wanted(id=f"{_own_id(path)}:{contents.quant}", artifact=artifact, own=path)
-        case BundledTarget(bundled, artifact):
-            signer: Pinned = "bundle"
-            return _Wanted(id=bundled.id, artifact=artifact, known=bundled, pinned=(signer,) * len(artifact.files))
-        case InstalledTarget(installed, _):
-            return _recorded(installed)
-
-
-def _recorded(installed: Installed) -> _Wanted:
-    """A model as its lock file knows it."""
-    files = tuple(
-        CataloguedFile(name=file.name, size_bytes=file.size_bytes, size_exact=True, sha256=file.sha256)
-        for file in installed.files
-    )
-    return _Wanted(
-        id=installed.id,
-        artifact=Artifact(quant=installed.quant, publisher=installed.publisher, files=files),
-        known=installed,
-        pinned=tuple(file.pinned for file in installed.files),
-    )
-
-
-def _own_id(path: Path) -> str:
-    """An id made of a file's name: lower case, and only what the store takes."""
-    return plain_name(path.stem) or "model"

@@ -36,10 +36,20 @@ def verify(context: Context, head: str | None = None) -> Result[Verdict]:
     )
 
 
-def export(context: Context) -> Result[ExportData]:
-    """Give out every whole line."""
-    lines = tuple(msgspec.Raw(line[:-1]) for line in Journal(context.paths).raw_lines() if line.endswith(b"\n"))
-    return Result(command="journal export", data=ExportData(lines=lines))
+def export(context: Context, *, as_json: bool = False) -> Result[ExportData]:
+    """Give out every whole line. In JSON, which could not hold it as it stands, a damaged one becomes a text."""
+    lines = [line[:-1] for line in Journal(context.paths).raw_lines() if line.endswith(b"\n")]
+    if as_json:
+        lines = [line if _is_json(line) else msgspec.json.encode(line.decode(errors="replace")) for line in lines]
+    return Result(command="journal export", data=ExportData(lines=tuple(map(msgspec.Raw, lines))))
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _note(text: str) -> Note:

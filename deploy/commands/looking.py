@@ -24,14 +24,13 @@ from deploy.engine.protocol import ChatMessage
 from deploy.errors import LandfastError, NotEnoughMemory, UsageError
 from deploy.fit.fit import Workload
 from deploy.gguf.projector import inspect_projector
-from deploy.quantities import gigabytes
+from deploy.paths import named_path
+from deploy.quantities import amount, gigabytes
 
 ROOM_BYTES: Final = 512 << 20
 """Of the plan of a chat, for decoding images that nobody has chosen yet: one photo of 20 million pixels, or four of 10
 million, since all of a conversation are decoded when one of them must be read again."""
 BEGIN_ANEW: Final = "Begin a new conversation, or save the image again with fewer pixels."
-LEAST_MB: Final = 1_000_000
-"""Less than a megabyte is said in kilobytes."""
 QUESTION: Final = "."
 GGUF: Final = b"GGUF"
 OTHER_IMAGES: Final = frozenset({".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"})
@@ -48,9 +47,8 @@ class Shown:
     @property
     def words(self) -> str:
         """Its name, its size, and its size in pixels."""
-        size = self.picture.size_bytes
-        amount = gigabytes(size) if size >= LEAST_MB else f"{max(1, round(size / 1000))} kB"
-        return f"{self.picture.name} · {amount} · {self.picture.width:,} x {self.picture.height:,}"
+        picture = self.picture
+        return f"{picture.name} · {amount(picture.size_bytes)} · {picture.width:,} x {picture.height:,}"
 
 
 def path_in(text: str) -> str:
@@ -69,7 +67,7 @@ def path_in(text: str) -> str:
 
 def shown_from(name: str) -> Shown:
     """Read an image file; it is measured and not decoded. Raises NotFound, and UsageError for what cannot be shown."""
-    path = Path(name).expanduser()
+    path = named_path(name)
     data = read_image(path)
     width, height = size_of(data)
     return Shown(Picture(path.name, hashlib.sha256(data).hexdigest(), len(data), width, height), data)
@@ -80,7 +78,7 @@ def file_from(name: str) -> Attachment | Shown | Path:
 
     Of a projector its path is given. Raises NotFound, UsageError, Incomplete and InvalidModel.
     """
-    path = Path(name).expanduser()
+    path = named_path(name)
     begins = _beginning(path)
     if begins.startswith((PNG, JPEG)):
         return shown_from(name)
@@ -115,7 +113,7 @@ def require_room(before: Sequence[bytes], waiting: Sequence[bytes], more: bytes)
     if needed > ROOM_BYTES:
         raise UsageError(
             f"Decoding the images of this conversation takes {gigabytes(needed)} of memory; "
-            f"{gigabytes(ROOM_BYTES)} are planned for it.",
+            f"{gigabytes(ROOM_BYTES)} is planned for it.",
             hint=BEGIN_ANEW if before or waiting else HINT,
         )
 

@@ -76,7 +76,10 @@ def timed_budget(paths: Paths, machine: Machine, *, now: bool = False) -> Budget
 
 def budget_of(context: Context, *, now: bool = False) -> Budget:
     """What a model may take of this machine, with what is known of its speed; `now` for one that is about to run."""
-    return timed_budget(context.paths, context.profile(), now=now)
+    found = timed_budget(context.paths, context.profile(), now=now)
+    if not (context.repeatable and isinstance(found, TimedBudget)):
+        return found
+    return msgspec.structs.replace(found, conditions=msgspec.structs.replace(found.conditions, repeatable=True))
 
 
 def conditions(paths: Paths, machine: Machine, *, now: bool) -> Conditions:
@@ -148,7 +151,7 @@ def keep_disk_rate(paths: Paths, machine: Machine, bytes_s: float) -> None:
 def _read_disk_rate(paths: Paths, known_as: str) -> float | None:
     try:
         found = msgspec.json.decode(_disk_path(paths).read_bytes(), type=_Disk)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     return found.bytes_s if found.machine == known_as else None
 
@@ -157,7 +160,7 @@ def read_calibration(paths: Paths, machine: Machine) -> Calibration | None:
     """What was measured on this machine with this engine; None where nothing was, or where it cannot be read."""
     try:
         found = msgspec.json.decode(_calibration_path(paths).read_bytes(), type=Calibration)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     return found if found.machine == fingerprint(machine) and _is_of_this_engine(found.engine) else None
 
@@ -210,7 +213,7 @@ def _read_book(paths: Paths, machine: str) -> _Book:
 def _book(paths: Paths) -> _Book:
     try:
         return msgspec.json.decode(_book_path(paths).read_bytes(), type=_Book)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return _Book(machine="")
 
 

@@ -22,6 +22,7 @@ from deploy.engine.picture import (
 from deploy.errors import LandfastError, NotFound, UsageError
 from deploy.fit.fit import Workload
 from deploy.gguf.projector import inspect_projector
+from deploy.quantities import gigabytes
 from deploy.store.files import sha256_of
 from deploy.store.records import Installed, StoredProjector
 
@@ -47,7 +48,7 @@ def read_images(files: Sequence[Path], *, projector: Path | None, kept: str | No
         )
     found = tuple(map(read_image, files))
     if sum(map(len, found)) > TOGETHER_LIMIT_BYTES:
-        raise UsageError(f"The images have more than {TOGETHER_LIMIT_BYTES // 1_000_000} MB together.", hint=HINT)
+        raise UsageError(f"The images have more than {gigabytes(TOGETHER_LIMIT_BYTES)} together.", hint=HINT)
     return found
 
 
@@ -133,11 +134,11 @@ def decoding_bytes(images: Sequence[bytes]) -> int:
 
 def read_image(path: Path) -> bytes:
     """A file, read whole and measured. Raises NotFound, and UsageError for what is no image that can be shown."""
-    if not path.exists():
-        raise NotFound(f"There is no file {path}.", hint="Check the path.")
     try:
         with path.open("rb") as file:
             data = file.read(FILE_LIMIT_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(f"There is no file {path}.", hint="Check the path.") from error
     except OSError as error:
         raise NotFound(f"{path} cannot be read: {error.strerror}.", hint="Check its permissions.") from error
     try:

@@ -17,7 +17,7 @@ from deploy.errors import ExitCode
 from deploy.fit.advice import Change, advise
 from deploy.fit.demand import Demand, demand_of_file
 from deploy.fit.fit import DEFAULT_MIN_DECODE_TOK_S, PoolUse, Verdict, Workload, fit, load_plan
-from deploy.fit.loading import guessing, quickened_file, sparing, turn_s, ways
+from deploy.fit.loading import divided, guessing, quickened_file, sparing, turn_s, ways
 from deploy.fit.memory import MemoryPlan, for_users, plan_memory_rehearsed
 from deploy.fit.placement import room_bytes
 from deploy.fit.sight import NAMES as SIGHT_TERMS
@@ -132,9 +132,9 @@ def _planned(context: Context, target: Target, found: Budget, workload: Workload
             return _of_catalogue(model, artifact, found, workload), ()
         case InstalledTarget(installed, _):
             paths = context.store.open_files(installed, context.report)
-            own = _Own(installed.id, paths, inspect_parts(paths))
+            own = _Own(installed.id, paths, inspect_parts(paths), workload.users)
         case FileTarget(path, contents):
-            own = _Own(path.name, (path,), contents)
+            own = _Own(path.name, (path,), contents, workload.users)
     return _of_file(context, own, found, workload), own.contents.warnings
 
 
@@ -157,6 +157,8 @@ class _Own(NamedTuple):
     label: str
     paths: tuple[Path, ...]
     contents: ModelFile
+    users: int
+    """Who have a conversation in memory at once."""
 
 
 def _of_catalogue(model: Model, artifact: Artifact, found: Budget, workload: Workload) -> PlanData:
@@ -220,14 +222,14 @@ def _best_way(
     pool, known = found.host, conditions_of(found)
     quick = sorted(
         ways(first.plan, demand, pool, found.threads, known),
-        key=lambda way: turn_s(way, demand, pool, found.threads, known),
+        key=lambda way: (known.repeatable and divided(way), turn_s(way, demand, pool, found.threads, known)),
     )
     tried = (*quick, *map(sparing, quick))
 
     def memory(way: LoadPlan) -> MemoryPlan:
         alike = way.flash_attention and not way.repack and way.speculation_tokens == first.plan.speculation_tokens
         said = first.said if alike else context.engine.rehearse(own.paths, way)
-        return plan_memory_rehearsed(said, way, own.contents.shape)
+        return for_users(plan_memory_rehearsed(said, way, own.contents.shape), own.users)
 
     found_ways = ((way, memory(way)) for way in tried)
     fitting = next(((way, took) for way, took in found_ways if took.peak_bytes <= room_bytes(pool)), None)
@@ -237,12 +239,14 @@ def _best_way(
 def _judge(
     need: int, room: int, speed: Speed, workload: Workload
 ) -> tuple[Literal["fits", "too-large", "too-slow"], str]:
-    decode = speed.decode_tok_s.known or 0.0
+    decode = (speed.decode_tok_s.known or 0.0) / workload.users
+    each = " for each user" if workload.users > 1 else ""
     if need > room:
-        return "too-large", f"It needs {gigabytes(need)}; {gigabytes(room)} are free for it."
+        return "too-large", f"It needs {gigabytes(need)}; {gigabytes(room)} is free for it."
     if decode < workload.min_decode_tok_s:
-        return "too-slow", f"It writes about {decode:.1f} tok/s; {workload.min_decode_tok_s:g} tok/s are asked for."
-    return "fits", f"It takes {gigabytes(need)} of {gigabytes(room)}, and writes about {decode:.0f} tok/s."
+        least = f"{workload.min_decode_tok_s:g} tok/s are asked for"
+        return "too-slow", f"It writes about {decode:.1f} tok/s{each}; {least}."
+    return "fits", f"It takes {gigabytes(need)} of {gigabytes(room)}, and writes about {decode:.0f} tok/s{each}."
 
 
 def _advice(data: PlanData) -> str:

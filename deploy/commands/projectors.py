@@ -16,7 +16,7 @@ from deploy.gguf.check import inspect_parts
 from deploy.gguf.projector import inspect_projector
 from deploy.results import Message, info, warning
 from deploy.sources.base import Informed, NoOffer, Source
-from deploy.sources.folder import Folder
+from deploy.sources.folder import OneFile
 from deploy.store.records import Installed, Pin, Pinned, StoredProjector
 from deploy.store.stores import ids_of_host
 from deploy.store.transaction import Origin, Transaction
@@ -202,7 +202,7 @@ def _of_place(seer: Seer, place: Path | None) -> tuple[Offered, ...]:
     path = place if place is None or place.is_file() else _only_one(place)
     if path is None:
         return ()
-    own = Folder(path)
+    own = OneFile(path)
     named = next((one for one in _catalogued(seer) if one.files[0].name == path.name), None)
     if named is not None:
         return (Offered(own, own.name, named, "catalogue"),)

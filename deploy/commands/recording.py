@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal
 
 import msgspec
@@ -118,18 +119,22 @@ class RecordedSession:
 
     def save_state(self, shape: StateShape) -> Iterator[bytes]:
         """The state, piece by piece; recorded, since what was read leaves the memory."""
-        yield from self._moved("keep", shape, self.inner.save_state(shape))
+        with self._moving("keep", shape):
+            yield from self.inner.save_state(shape)
 
     def restore_state(self, shape: StateShape, pieces: Iterator[bytes]) -> None:
         """Take over a state; recorded."""
-        self.inner.restore_state(shape, self._moved("resume", shape, pieces))
+        with self._moving("resume", shape):
+            self.inner.restore_state(shape, pieces)
 
-    def _moved(self, kind: Kind, shape: StateShape, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    @contextmanager
+    def _moving(self, kind: Kind, shape: StateShape) -> Iterator[None]:
+        """A line for a state that leaves the memory or comes back into it, when that is over."""
         started = time.monotonic()
         outcome = "failed"
         self._recorder.announce(kind)
         try:
-            yield from pieces
+            yield
             outcome = "kept" if kind == "keep" else "resumed"
         finally:
             entry = self._entry(kind, outcome=outcome, seconds=round(time.monotonic() - started, 3))

@@ -1,5 +1,6 @@
 """Which model a user means, and which one is meant where none is named."""
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from deploy.catalog.model import Artifact, Model
@@ -8,7 +9,7 @@ from deploy.commands.availability import availability, reach_all
 from deploy.commands.context import Context
 from deploy.commands.pace import budget_of
 from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, Target
-from deploy.errors import LandfastError, NotFound, NothingFits
+from deploy.errors import LandfastError, NotFound, NothingFits, UsageError
 from deploy.fit.fit import Fit, Workload, fit
 from deploy.fit.rank import best_form
 from deploy.gguf.check import inspect
@@ -26,6 +27,9 @@ def resolve(context: Context, name: str, workload: Workload) -> Target:
     """Find what a name means. Raises NotFound, InvalidModel or Incomplete."""
     if looks_like_file(name):
         path = Path(name).expanduser()
+        if path.is_dir():
+            hint = f"Choose a .gguf file in it, or a model that it holds: `landfast install MODEL --from {name}`."
+            raise UsageError(f"{name} is a folder.", hint=hint)
         try:
             return FileTarget(path.resolve(), inspect(path))
         except NotFound:
@@ -34,7 +38,18 @@ def resolve(context: Context, name: str, workload: Workload) -> Target:
     installed = installed_as(context, name)
     if installed is not None:
         return InstalledTarget(installed, catalogued(context, installed))
-    return _in_catalogue(context, name, workload)
+    try:
+        return _in_catalogue(context, name, workload)
+    except NotFound as error:
+        raise _or_installed(context, name, error) from error
+
+
+def _or_installed(context: Context, name: str, error: NotFound) -> NotFound:
+    """The same error; where an installed model is called almost so, that one is named before those of the catalogue."""
+    wanted = name.lower()
+    ids = {record.model_id.lower(): record.id for record in context.store.installed()}
+    near = [ids[one] for one in ids if wanted in one] or [ids[one] for one in get_close_matches(wanted, ids)]
+    return NotFound(error.message, hint=f"Installed: {', '.join(near)}. {error.hint}") if near else error
 
 
 def catalogued(context: Context, installed: Installed) -> tuple[Model, Artifact] | None:

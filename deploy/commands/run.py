@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -28,6 +29,12 @@ from deploy.errors import EngineFailed, LandfastError, UsageError
 from deploy.fit.fit import Workload
 from deploy.results import Problem, Result, warning
 
+NO_PROMPT: Final = 'Give one: `landfast run "..."`, or pipe a text into the command.'
+SYSTEM_ALONE: Final = (
+    "After `run`, --system takes the text that follows as the system prompt; the prompt comes after that. "
+    "To use what all users of this host share: `landfast --system run`."
+)
+
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A prompt and how to answer it."""
@@ -38,6 +45,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     workload: Workload = Workload()
     max_tokens: int = 1024
     sampling: Sampling = Sampling()
+    repeatable: bool = False
+    """Whether the same request must give the same answer again, whatever else runs on the machine."""
     stop: tuple[str, ...] = ()
     schema: Path | None = None
     """A file with a JSON Schema that the answer must follow."""
@@ -81,10 +90,10 @@ class RunData(msgspec.Struct, frozen=True, kw_only=True):
 
 def run(context: Context, request: RunRequest, on_event: Callable[[Event], None]) -> Result[RunData]:
     """Answer one prompt; `on_event` sees every event as it comes. Raises what `open_model` and the engine raise."""
-    if not request.prompt.strip():
-        raise UsageError("There is no prompt.", hint='Give one: `landfast run "..."`, or pipe a text into the command.')
+    require_prompt(request)
     schema = None if request.schema is None else read_schema(request.schema)
     sessions.require_keepable(context, request.keep, request.resume)
+    context = replace(context, repeatable=request.repeatable)
     model, projector = request.model, request.projector
     if request.images and projector is None and not (request.keep or request.resume):
         model, projector = eyes_of(context, model, request.workload)
@@ -98,13 +107,19 @@ def run(context: Context, request: RunRequest, on_event: Callable[[Event], None]
         try:
             resumed = sessions.take_over(context, opened, kept)
             answer, done = _answer(opened, question, on_event)
-            written, problem = sessions.try_keep(context, opened, request.keep, (*question.messages, answer))
+            written, problem = sessions.try_keep(context, opened, request.keep, (*question.messages, answer), kept)
         finally:
             opened.session.close()
     if schema is not None:
         problem = problem_of(answer.content, done.reason, schema) or problem
     data = msgspec.structs.replace(_data(opened, request, answer, done), resumed=resumed, kept=written)
     return _result(opened, msgspec.structs.replace(data, projector=context.sight), problem)
+
+
+def require_prompt(request: RunRequest) -> None:
+    """Before anything is installed or loaded for it. Raises UsageError."""
+    if not request.prompt.strip():
+        raise UsageError("There is no prompt.", hint=NO_PROMPT if request.system is None else SYSTEM_ALONE)
 
 
 def _question(
@@ -139,7 +154,7 @@ def _answer(opened: Opened, question: Generate, on_event: Callable[[Event], None
 
 def _result(opened: Opened, data: RunData, problem: LandfastError | None) -> Result[RunData]:
     """An answer that breaks its schema is handed on, and is an error all the same."""
-    messages = (*map(warning, opened.warnings), *sessions.notes_of(data.resumed, data.kept))
+    messages = (*map(warning, (*opened.warnings, *opened.late_warnings)), *sessions.notes_of(data.resumed, data.kept))
     if problem is None:
         return Result(command="run", changed=data.kept is not None, data=data, messages=messages)
     return Result(

@@ -49,6 +49,13 @@ class Opened:
     sight: UsedProjector | None = None
     """What it looks at images with; None for text alone."""
 
+    @property
+    def late_warnings(self) -> tuple[str, ...]:
+        """What is to be said at the end, and could not be at the beginning: that not all of it is in the journal."""
+        problem = self.session.journal_problem if isinstance(self.session, RecordedSession) else ""
+        told = any(problem in sentence for sentence in self.warnings)
+        return () if told or not problem else (f"Not all of this run is in the journal. {problem}",)
+
 
 Reshape = Callable[[PlanData, tuple[Path, ...]], PlanData]
 """Changes a plan before it is held against memory and obeyed."""
@@ -81,7 +88,7 @@ def open_model(
     files = _files(context, target)
     judged = usable(context, adapters)
     with_adapters = _adapted(context, judged, target, files)
-    plan = _heavier(plan, judged, context.sight)
+    plan = _heavier(_unguessing(plan) if context.repeatable else plan, judged, context.sight)
     if reshape is not None:
         plan = reshape(plan, files)
     _require_memory(plan)
@@ -147,6 +154,11 @@ def _label(plan: PlanData, adapters: Judged, sight: UsedProjector | None) -> str
     return label if sight is None else f"{label}+vision:{sight.sha256}"
 
 
+def _unguessing(plan: PlanData) -> PlanData:
+    """Without guesses: how many pay hangs on the clock, and tokens that are computed together are rounded otherwise."""
+    return msgspec.structs.replace(plan, plan=msgspec.structs.replace(plan.plan, speculation_tokens=0))
+
+
 def _heavier(plan: PlanData, adapters: Judged, sight: UsedProjector | None) -> PlanData:
     """The plan with the adapters, which are held in memory as they are in their files, and with the projector."""
     size = sum(found.file_bytes for _, found in adapters) + (0 if sight is None else sight.memory_bytes)
@@ -181,7 +193,7 @@ def _require_memory(plan: PlanData) -> None:
     if plan.hard_bytes > plan.room_bytes:
         raise NotEnoughMemory(
             f"{plan.name} needs {gigabytes(plan.hard_bytes)} of memory at the least; "
-            f"{gigabytes(plan.room_bytes)} are free for it.",
+            f"{gigabytes(plan.room_bytes)} is free for it.",
             hint="Close other programs, ask for a shorter --context, or choose a smaller model.",
         )
 
@@ -190,7 +202,7 @@ def _tightness(plan: PlanData) -> tuple[str, ...]:
     if plan.peak_bytes <= plan.room_bytes:
         return ()
     takes, free = gigabytes(plan.peak_bytes), gigabytes(plan.room_bytes)
-    return (f"{plan.name} takes {takes} and {free} are free for it: weights will be read from disk again and again.",)
+    return (f"{plan.name} takes {takes} and {free} is free for it: weights will be read from disk again and again.",)
 
 
 def _loading(plan: PlanData, fraction: float) -> Progress:

@@ -26,7 +26,7 @@ from deploy.fit.fit import Workload
 from deploy.keys import secret_key
 from deploy.quantities import gigabytes
 from deploy.results import Message, Result, info, warning
-from deploy.sources.base import Progress, silent
+from deploy.sources.base import Progress
 from deploy.store.files import becoming, delete, disk_errors, sha256_of
 from deploy.store.locks import hold
 
@@ -37,6 +37,8 @@ SUFFIX: Final = ".session"
 UNFINISHED: Final = ".part"
 """What a file is called until it is whole."""
 LOCK_WAIT_S: Final = 60.0
+ANY: Final = b""
+"""Stands for whatever session has a name, where a person has just been told of it."""
 
 
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,17 +195,30 @@ def take_over(context: Context, model: Opened, kept: StateFile | None) -> Resume
 
 
 def try_keep(
-    context: Context, model: Opened, name: str | None, messages: Sequence[ChatMessage]
+    context: Context,
+    model: Opened,
+    name: str | None,
+    messages: Sequence[ChatMessage],
+    resumed: StateFile | None,
 ) -> tuple[Kept | None, LandfastError | None]:
-    """Keep the session where that was asked for; what stands in the way does not take the answer away."""
+    """Keep the session where that was asked for; what stands in the way does not take the answer away.
+
+    It takes the place of the session that it resumed, or a name that was free: of two runs at once the first is kept.
+    """
+    over = resumed.header.salt if resumed is not None and resumed.header.name == name else None
     try:
-        return (None if name is None else keep(context, model, name, messages)), None
+        return (None if name is None else keep(context, model, name, messages, over=over)), None
     except LandfastError as error:
         return None, error
 
 
-def keep(context: Context, model: Opened, name: str, messages: Sequence[ChatMessage]) -> Kept:
-    """Write down what the model has in memory. Raises NotEnoughSpace, NotWritable and EngineFailed; nothing is kept."""
+def keep(
+    context: Context, model: Opened, name: str, messages: Sequence[ChatMessage], *, over: bytes | None = ANY
+) -> Kept:
+    """Write down what the model has in memory, in the place of the session with the salt `over`, or of none.
+
+    Raises NotEnoughSpace, NotWritable, EngineFailed, and UsageError for another one in its place; nothing is kept then.
+    """
     shape = model.session.describe_state()
     header = Header(
         name=name,
@@ -222,8 +237,9 @@ def keep(context: Context, model: Opened, name: str, messages: Sequence[ChatMess
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.parent.chmod(0o700)
         _require_room(path.parent, length_bytes(header))
-    context.report(Progress(step="note", text=f"Keeping the session as {name}: {gigabytes(length_bytes(header))}."))
-    with hold(path.parent / ".lock", "keeps a session", silent, LOCK_WAIT_S), disk_errors(path.parent):
+    with hold(path.parent / ".lock", "keeps a session", context.report, LOCK_WAIT_S), disk_errors(path.parent):
+        _require_place(context, name, over)
+        context.report(Progress(step="note", text=f"Keeping the session as {name}: {gigabytes(length_bytes(header))}."))
         unfinished = path.with_suffix(UNFINISHED)
         delete(unfinished)  # of one who was killed
         with becoming(path, unfinished, 0o600) as file:
@@ -268,10 +284,24 @@ def _build() -> str:
     return hashlib.sha256(record.encode()).hexdigest()[:16]
 
 
+def _require_place(context: Context, name: str, over: bytes | None) -> None:
+    """Raises UsageError where another run has kept a session under this name since this one began."""
+    path = _file(context, name)
+    if over == ANY or not path.exists():
+        return
+    with opened(path, secret_key(context.paths), name) as there:
+        if there.header.salt == over:
+            return
+    raise UsageError(
+        f"Another run has kept the session {name} meanwhile, so this one is not kept.",
+        hint=f"To continue from there, ask again with --resume {name} --keep {name}.",
+    )
+
+
 def _require_room(folder: Path, size_bytes: int) -> None:
     if size_bytes > LIMIT_BYTES:
         raise NotEnoughSpace(
-            f"The session takes {gigabytes(size_bytes)}, and at most {gigabytes(LIMIT_BYTES)} are kept.",
+            f"The session takes {gigabytes(size_bytes)}, and at most {gigabytes(LIMIT_BYTES)} is kept.",
             hint="Keep one with less text.",
         )
     free = shutil.disk_usage(folder).free

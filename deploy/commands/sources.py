@@ -6,6 +6,8 @@ from deploy.policy.subject import Place
 from deploy.sources.base import Source
 
 KINDS = ("hub", "package index", "mirror", "folder", "bundle")
+ALIKE = {"file": "folder"}
+"""What is called by another word than a policy has for it."""
 
 
 def place_of(source: Source) -> Place:
@@ -13,7 +15,8 @@ def place_of(source: Source) -> Place:
 
     Of a source of another kind than those, the first word of its name is the kind.
     """
-    kind = next((kind for kind in KINDS if source.name.startswith(kind)), source.name.partition(" ")[0])
+    word = next((kind for kind in KINDS if source.name.startswith(kind)), source.name.partition(" ")[0])
+    kind = ALIKE.get(word, word)
     host = "" if kind in {"folder", "bundle"} else getattr(source, "host", None)
     return Place(kind=kind, host=host)
 

@@ -33,7 +33,7 @@ def repair(context: Context, name: str | None, place: str | None) -> Result[Veri
     repaired: list[str] = []
     for model_id in broken:
         try:
-            install(context, InstallRequest(model=model_id, folder=place))
+            install(context, InstallRequest(model=model_id, folder=place, repair=True))
         except LandfastError as error:
             failures.append(Problem(error.code, f"{model_id} stays damaged: {error.message}", error.hint))
         else:

@@ -129,6 +129,8 @@ class LlamaEngine:
             return LlamaSession(self._start(held, LoadPlan(context_tokens=0)), held)
 
     def _start(self, held: HeldFiles, plan: LoadPlan) -> Start:
+        if not self.unsealed:
+            held.require_readable()
         return Start(
             files=held.descriptors,
             paths=held.names,
@@ -188,15 +190,11 @@ class LlamaSession:
 
     def rehearse(self, paths: tuple[str, ...], plan: LoadPlan) -> Rehearsed:
         """Ask what a load would take."""
-        self._doing = "looked at the model"
-        self._send(Rehearse(paths=paths, plan=plan))
-        return self._expect(Rehearsed)
+        return self._ask("looked at the model", Rehearse(paths=paths, plan=plan), Rehearsed)
 
     def measure(self, request: Measure) -> Measured:
         """Time steps on a model."""
-        self._doing = "measured its speed"
-        self._send(request)
-        return self._expect(Measured)
+        return self._ask("measured its speed", request, Measured)
 
     def generate(self, request: Generate) -> Iterator[Event]:
         """Answer; an iterator that is dropped early cancels and reads to the end."""
@@ -216,27 +214,19 @@ class LlamaSession:
 
     def count(self, text: str) -> int:
         """How many tokens a text has."""
-        self._doing = "counted tokens"
-        self._send(Count(text=text))
-        return self._expect(Counted).tokens
+        return self._ask("counted tokens", Count(text=text), Counted).tokens
 
     def count_conversation(self, messages: Sequence[ChatMessage]) -> int:
         """How many tokens a conversation has."""
-        self._doing = "counted tokens"
-        self._send(Count(messages=tuple(messages)))
-        return self._expect(Counted).tokens
+        return self._ask("counted tokens", Count(messages=tuple(messages)), Counted).tokens
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """One vector for each text."""
-        self._doing = "made vectors"
-        self._send(Embed(tuple(texts)))
-        return self._expect(Embedded)
+        return self._ask("made vectors", Embed(tuple(texts)), Embedded)
 
     def describe_state(self) -> StateShape:
         """What a copy of the session's state would be."""
-        self._doing = "looked at its state"
-        self._send(DescribeState())
-        return self._expect(StateDescribed).shape
+        return self._ask("looked at its state", DescribeState(), StateDescribed).shape
 
     def save_state(self, shape: StateShape) -> Iterator[bytes]:
         """The state that was described, piece by piece; what nobody takes is read and thrown away."""
@@ -246,9 +236,10 @@ class LlamaSession:
         try:
             for _ in sizes:
                 yield self._expect(StatePiece).data
-        finally:
+        except (GeneratorExit, KeyboardInterrupt):
             for _ in sizes:
                 self._expect(StatePiece)
+            raise
 
     def restore_state(self, shape: StateShape, pieces: Iterator[bytes]) -> None:
         """Hand over a state that an earlier session saved. Raises what `pieces` raises; memory is then as before."""
@@ -265,15 +256,11 @@ class LlamaSession:
 
     def devices(self) -> tuple[EngineDevice, ...]:
         """Ask which devices the engine can compute on."""
-        self._doing = "looked for devices"
-        self._send(ListDevices())
-        return self._expect(Devices).devices
+        return self._ask("looked for devices", ListDevices(), Devices).devices
 
     def attack(self, targets: Targets, *, while_loading: bool = False) -> Attacked:
         """Have the process attack its own seal; it obeys when it was started for an audit."""
-        self._doing = "attacked its seal"
-        self._send(Attack(targets, while_loading))
-        return self._expect(Attacked)
+        return self._ask("attacked its seal", Attack(targets, while_loading), Attacked)
 
     def cancel(self) -> None:
         """Stop the answer under way."""
@@ -304,6 +291,12 @@ class LlamaSession:
         except BaseException:  # stopped again meanwhile: what still comes would be taken for the next answer
             self._process.kill()
             raise
+
+    def _ask(self, doing: str, request: Request, kind: type[Wanted]) -> Wanted:
+        """Send a request that has one answer, and wait for it; `doing` is said where the process dies of it."""
+        self._doing = doing
+        self._send(request)
+        return self._expect(kind)
 
     def _expect(self, kind: type[Wanted]) -> Wanted:
         event = self._receive()

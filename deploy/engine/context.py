@@ -62,6 +62,11 @@ class Context:
         """Whether the last tokens can be dropped one by one: a recurrent state cannot."""
         return not (native.llama_model_is_recurrent(self._model) or native.llama_model_is_hybrid(self._model))
 
+    @property
+    def can_write(self) -> bool:
+        """Whether the model continues a text: one that was made for vectors alone remembers none of it."""
+        return bool(self._memory) and not native.llama_model_has_encoder(self._model)
+
     def decode(self, tokens: list[int], *, every_output: bool = False) -> bool:
         """Compute the next tokens into memory, to draw after the last or after each of them.
 

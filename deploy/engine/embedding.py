@@ -34,6 +34,7 @@ class Embedder:
         """Make a context for it. Raises Refusal."""
         self._stop = stop
         self._room = room(model, plan)
+        self._may_be_longer = self._room == plan.context_tokens < longest_text(model)
         self._pointer, self._made_for_it = open_for_vectors(log, model, plan, stop)
         self._computing = Computing(self._pointer, plan, stop)
         self._pooling = POOLINGS.get(native.llama_pooling_type(self._pointer))
@@ -42,6 +43,8 @@ class Embedder:
             raise Refusal("This model ranks texts; it makes no vectors.", "Choose a model for embeddings.")
         adapters.lay_over(self._pointer)
         self._width = int(native.llama_model_n_embd(model))
+        self._count = 0
+        """Of all texts so far: they are numbered through, in however many parts they come."""
 
     def close(self) -> None:
         """Give it back."""
@@ -50,12 +53,14 @@ class Embedder:
     def embed(self, texts: tuple[str, ...], vocabulary: Vocabulary) -> Embedded:
         """One vector of length 1 for each text. Raises Refusal."""
         read = [vocabulary.tokenize(text, add_special=True, parse_special=False) for text in texts]
-        for number, tokens in enumerate(read, 1):
+        for number, tokens in enumerate(read, self._count + 1):
             if not 0 < len(tokens) <= self._room:
+                longer = ", or ask for a longer --context" if self._may_be_longer else ""
                 raise Refusal(
                     f"Text {number} has {len(tokens):,} tokens; from 1 to {self._room:,} can be made a vector.",
-                    "Cut it into pieces, or ask for a longer --context.",
+                    f"Cut it into pieces{longer}.",
                 )
+        self._count += len(read)
         return Embedded(
             vectors=tuple(self._vector(tokens) for tokens in read),
             tokens=sum(map(len, read)),
@@ -89,8 +94,13 @@ def answering(plan: LoadPlan) -> LoadPlan:
 
 
 def room(model: Any, plan: LoadPlan) -> int:
-    """Most tokens of a text: positions beyond those that it was trained with do not exist in every model."""
-    return min(plan.context_tokens, LONGEST_TOKENS, int(native.llama_model_n_ctx_train(model)))
+    """Most tokens of a text."""
+    return min(plan.context_tokens, longest_text(model))
+
+
+def longest_text(model: Any) -> int:
+    """Most tokens with any context: positions beyond those that it was trained with do not exist in every model."""
+    return min(LONGEST_TOKENS, int(native.llama_model_n_ctx_train(model)))
 
 
 def outputs_bytes(model: Any, plan: LoadPlan) -> int:

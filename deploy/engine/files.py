@@ -2,13 +2,16 @@
 
 import hashlib
 import os
+import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 from deploy.errors import EngineFailed, IntegrityError
+
+ACCESS_LIST: Final = "system.posix_acl_access"
 
 
 class Projector(NamedTuple):
@@ -55,6 +58,17 @@ class HeldFiles:
                 hint="Stop what writes to it, then try again.",
             )
 
+    def require_readable(self) -> None:
+        """Raises EngineFailed for a file that root reads by privilege alone: the sealed engine gives that up."""
+        if getattr(os, "geteuid", lambda: 1)() != 0:
+            return
+        for file, held in zip(self.files, self.descriptors, strict=True):
+            if not _is_open_to_root(held):
+                raise EngineFailed(
+                    f"{file} is closed to all but another user, and the sealed engine has no privileges of root.",
+                    hint="Run the command as that user, or let others read the file (chmod o+r).",
+                )
+
     def require_unchanged(self) -> None:
         """Raises IntegrityError when a file was changed since it was opened."""
         for file, before, now in zip(self.files, self._identities, self._look(), strict=True):
@@ -88,3 +102,20 @@ class HeldFiles:
     def _look(self) -> tuple[tuple[int, int, int, int], ...]:
         found = map(os.fstat, self.descriptors)
         return tuple((it.st_dev, it.st_ino, it.st_size, it.st_mtime_ns) for it in found)
+
+
+def _is_open_to_root(held: int) -> bool:
+    """Whether root may read the file like any other user; one with a list of rights of its own counts as open."""
+    found = os.fstat(held)
+    if found.st_uid == 0:
+        wanted = stat.S_IRUSR
+    else:
+        wanted = stat.S_IRGRP if found.st_gid in {os.getegid(), *os.getgroups()} else stat.S_IROTH
+    return bool(found.st_mode & wanted) or _has_rights_of_its_own(held)
+
+
+def _has_rights_of_its_own(held: int) -> bool:
+    try:
+        return ACCESS_LIST in os.listxattr(held)
+    except (OSError, AttributeError):  # the file system, or the system, has none
+        return False

@@ -6,8 +6,8 @@ n_batch x n_vocab logits is kept, and a prompt can be abandoned while it is bein
 
 import ctypes
 import time
-from collections.abc import Callable, Generator, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import TYPE_CHECKING, Final
 
 import llama_cpp.llama_cpp as native
 
@@ -34,13 +34,14 @@ from deploy.engine.protocol import (
     Rehearsed,
     Speculation,
 )
-from deploy.engine.recommended import recommended
+from deploy.engine.recommended import metadata, recommended
 from deploy.engine.shown import count_images, looking, text_length
-from deploy.engine.speculate import EXACT, Guesser, Pace
+from deploy.engine.speculate import EXACT, Guesser, Pace, costs_of
 from deploy.engine.state import States
 from deploy.engine.steps import Steps
 from deploy.engine.vocabulary import Vocabulary
 from deploy.engine.writer import Writer
+from deploy.quantities import amount
 
 if TYPE_CHECKING:
     from deploy.engine.vision import Eyes, SeenPrompt
@@ -77,6 +78,10 @@ def rehearse(log: Log, paths: tuple[str, ...], plan: LoadPlan) -> Rehearsed:
     )
 
 
+LONGEST_TOKEN_BYTES: Final = 1024
+"""Generously: the longest pieces of today's vocabularies have some hundred."""
+
+
 class LlamaModel:
     """One loaded model with one sequence of tokens in its memory."""
 
@@ -87,7 +92,6 @@ class LlamaModel:
         self._log = log
         self._stop = stop
         self._plan = load.plan
-        self._pace = Pace()
         self._embedder: Embedder | None = None
         self._eyes: Eyes | None = None
         self._model = open_model(log, load.paths, load.plan, rehearsal=False, on_fraction=on_fraction)
@@ -101,6 +105,7 @@ class LlamaModel:
         except Refusal:
             native.llama_model_free(self._model)
             raise
+        self._pace = Pace(self._step_costs())
         self._vocabulary = Vocabulary(self._model)
         self.states = States(self._context, self._vocabulary.size)
         self._prompting = Prompting(self._model, self._vocabulary, self._eyes)
@@ -127,6 +132,8 @@ class LlamaModel:
     def generate(self, request: Generate) -> Iterator[Event]:
         """Answer one request, event by event. Raises Refusal before the first one when it cannot be."""
         figures = Figures()
+        self._require_writing()
+        self._check_length(request)
         asked = self._prompting.prompt(request)
         self._check_room(asked.tokens)
         drawing = request.sampling.decided(self.loaded.sampling)
@@ -146,6 +153,7 @@ class LlamaModel:
     def count(self, request: Count) -> Counted:
         """How many tokens a text has, or a conversation. Raises Refusal."""
         if request.messages:
+            self._check_length(request)
             return Counted(self._prompting.count(request.messages))
         return Counted(len(self._vocabulary.tokenize(request.text, add_special=False, parse_special=False)))
 
@@ -200,6 +208,22 @@ class LlamaModel:
             return "the plan has no memory for it"
         return EXACT if drawing.temperature <= 0 else ""
 
+    def _require_writing(self) -> None:
+        if not self._context.can_write:
+            raise Refusal(
+                "This model makes vectors of texts and writes no answers.",
+                "Use it with `landfast embed`, or choose another model.",
+            )
+
+    def _check_length(self, request: Generate | Count) -> None:
+        """Refuse what has more tokens than the context, whatever they are, before memory is spent on finding them."""
+        text = sum(len(message.content.encode()) for message in request.messages)
+        if text > self._context.size * LONGEST_TOKEN_BYTES:
+            raise Refusal(
+                f"The prompt has {amount(text)} of text and the context holds {self._context.size:,} tokens.",
+                "Shorten the prompt, or ask for a longer context with --context.",
+            )
+
     def _check_room(self, prompt: list[int]) -> None:
         if not prompt:
             raise Refusal("The prompt is empty.", "Say what the model should answer.")
@@ -210,6 +234,12 @@ class LlamaModel:
                 f"The prompt has {len(prompt):,} tokens{of_them} and the context holds {self._context.size:,}.",
                 "Shorten the prompt, or ask for a longer context with --context.",
             )
+
+    def _step_costs(self) -> Mapping[int, float]:
+        file_type = native.llama_ftype_name(native.llama_model_ftype(self._model)) or b""
+        experts = metadata(self._model, f"{metadata(self._model, 'general.architecture')}.expert_count")
+        width = int(native.llama_model_n_embd(self._model))
+        return costs_of(file_type.decode(), width, experts=experts not in {"", "0"}, repacked=self._plan.repack)
 
     def _description(self) -> str:
         buffer = ctypes.create_string_buffer(128)

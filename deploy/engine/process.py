@@ -38,16 +38,23 @@ PASSED_ON_PREFIXES: Final = (
     "GOMP_",
 )
 """What the engine may know of the user's environment. Tokens and proxies are not among it."""
+LEFT_OUT: Final = frozenset({"OMP_PROC_BIND", "OMP_PLACES", "OMP_STACKSIZE", "GOMP_CPU_AFFINITY", "GOMP_STACKSIZE"})
+"""Threads that bind themselves to cores need a call that the seal forbids, and large stacks count as its memory."""
 CAUSES: Final = {
-    signal.SIGKILL: (
+    "SIGKILL": (
         "The engine process was killed (SIGKILL) while it {doing}.",
         "Try again. If it happens again, memory is short: choose a smaller model or a shorter context.",
     ),
-    signal.SIGBUS: (
+    "SIGBUS": (
         "The engine process ended by signal SIGBUS while it {doing}: its file became shorter, or the disk failed.",
         "Run `landfast models verify`, then try again.",
     ),
+    "SIGXCPU": (
+        "The engine ran out of processor time while it {doing}: the chat template has no end, or a limit was met.",
+        "Choose another model, or raise the limit of this system (ulimit -t).",
+    ),
 }
+"""By the name of the signal: not every system has all of them."""
 
 START_HINT: Final = f"Check that this user may run {sys.executable} and start one more process (ulimit -u)."
 
@@ -60,6 +67,8 @@ class EngineProcess:
 
     def __init__(self, start: Start) -> None:
         """Start it with the model's descriptors and one end of a pair of sockets. Raises EngineFailed."""
+        if sys.platform == "win32":
+            raise EngineFailed("The engine cannot run on Windows yet.", hint="Run Landfast in WSL 2.")
         self.connection, theirs = socket.socketpair()
         self._words, complaints = os.pipe()
         os.set_blocking(self._words, False)
@@ -121,10 +130,11 @@ class EngineProcess:
 
 
 def _obituary(status: int, doing: str, last_words: str) -> EngineFailed:
-    if -status in CAUSES:
-        message, hint = CAUSES[signal.Signals(-status)]
+    name = signal.Signals(-status).name if status < 0 else ""
+    if name in CAUSES:
+        message, hint = CAUSES[name]
         return EngineFailed(message.format(doing=doing), hint=hint)
-    how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+    how = f"signal {name}" if name else f"status {status}"
     words = f": {last_words}" if last_words else ""
     return EngineFailed(
         f"The engine process ended by {how} while it {doing}{words}.",
@@ -147,7 +157,9 @@ def _popen(connection: int, complaints: int, start: Start) -> "subprocess.Popen[
 
 def _environment(environment: Mapping[str, str]) -> dict[str, str]:
     kept = {
-        name: value for name, value in environment.items() if name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES)
+        name: value
+        for name, value in environment.items()
+        if name in PASSED_ON or (name.startswith(PASSED_ON_PREFIXES) and name not in LEFT_OUT)
     }
     kept["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
     kept["GGML_NO_BACKTRACE"] = "1"  # an abort would start a debugger

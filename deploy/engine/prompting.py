@@ -162,7 +162,9 @@ class Prompting:
     def _rendered(self, turns: list[Any], *, thinking: bool) -> str:
         try:
             with limited(TEMPLATE_LIMIT_S):
-                return str(self._template(messages=turns, **({} if thinking else NO_THINKING)).prompt)
+                text = str(self._template(messages=turns, **({} if thinking else NO_THINKING)).prompt)
+                text.encode()
+                return text
         except Exception as error:  # foreign code: whatever it raises is its refusal
             raise Refusal(
                 f"The model's chat template refuses this conversation: {_why(error)}.",
@@ -195,6 +197,8 @@ def _why(error: Exception) -> str:
             return f"it took more than {TEMPLATE_LIMIT_S:g} s"
         case MemoryError():
             return "it wants more memory than it may have"
+        case UnicodeEncodeError():
+            return "it writes what is not UTF-8"
         case RecursionError():
             return "it is nested too deeply"
         case _:

@@ -28,12 +28,16 @@ def recommended(model: Any) -> Drawing:
     return msgspec.structs.replace(Drawing(), **given)
 
 
-def _value(model: Any, key: str, lowest: float, highest: float) -> float | None:
+def metadata(model: Any, key: str) -> str:
+    """A short value of the file's metadata, as text; empty where it has none."""
     buffer = ctypes.create_string_buffer(VALUE_BYTES)
-    if native.llama_model_meta_val_str(model, key.encode(), buffer, VALUE_BYTES) < 0:
-        return None
+    native.llama_model_meta_val_str(model, key.encode(), buffer, VALUE_BYTES)
+    return buffer.value.decode("utf-8", "replace")
+
+
+def _value(model: Any, key: str, lowest: float, highest: float) -> float | None:
     try:
-        value = float(buffer.value)
+        value = float(metadata(model, key))
     except ValueError:
         return None
     return value if math.isfinite(value) and lowest <= value <= highest else None

@@ -5,10 +5,13 @@ its input (a quotation, code that is changed a little, a table), what followed t
 follow again. The model draws every token itself; a guess only lets it draw several in one step.
 """
 
+import platform
+import re
 import statistics
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
 from typing import Final
 
 from deploy.engine.protocol import Speculation
@@ -18,14 +21,20 @@ SHORTEST_TAIL: Final = 2
 """Tokens at the end of the text that are looked for earlier in it."""
 COSTS: Final = {1: 1.4, 3: 2.0, 7: 3.3}
 """What a step with so many guesses costs, in steps of one token: two cores, shapes of 1.7B and 8B."""
-MOST_GUESSES: Final = max(COSTS)
-WORTH_IT: Final = 1.4
+TILED_COSTS: Final = {1: 1.7, 3: 2.6, 7: 4.2, 15: 4.8}
+"""The same where the engine multiplies 8 to 16 tokens as one tile: two cores, shape of 1.7B in Q4_K_M."""
+TILED_TYPES: Final = re.compile(r"Q[2-6]_K|IQ[1-3]_|IQ4_XS")
+"""Names of the file types whose weights have such tiles, on processors with AVX (ggml-cpu/tiled/tiled.cpp)."""
+TILED_WIDTH: Final = 256
+"""Rows of those types are made of blocks of so many weights; a model of another width has other types in its place."""
+MOST_GUESSES: Final = max(TILED_COSTS)
+WORTH_IT: Final = 1.3
 """Expected speed, in tokens for the time of one plain step, from which on guesses are checked.
 
 Well above 1: the chance is known roughly, and what steps cost differs between machines and models.
 """
 FIRST_CHANCE: Final = 0.5
-CHANCE_WEIGHT: Final = 1 / 8
+CHANCE_WEIGHT: Final = 1 / 6
 TOO_DEAR: Final = 1.8
 """Times the assumed cost, from which on even a text that only copies gains nothing worth the trouble."""
 LOOKED_AT: Final = 16
@@ -36,6 +45,12 @@ EXACT: Final = "at temperature 0 every token is computed by itself"
 one row and for several (on a processor those of the K and V caches without flash attention, of repacked weights from
 four rows on, of a cache that is split from 512 cells on with flash attention). Where tokens are drawn by chance this is
 lost in it; the likeliest token of a close call could be another."""
+
+
+def costs_of(file_type: str, width: int, *, experts: bool, repacked: bool, machine: str = "") -> Mapping[int, float]:
+    """What steps of a model cost, by how many guesses they check. Each token of a mixture reads other experts."""
+    has_tiles = TILED_TYPES.search(file_type) and width % TILED_WIDTH == 0 and not experts and not repacked
+    return TILED_COSTS if has_tiles and (machine or platform.machine()) in {"x86_64", "AMD64"} else COSTS
 
 
 class Lookup:
@@ -52,11 +67,14 @@ class Lookup:
         self._bytes += self._tokens[-1:].tobytes()
 
     def guess(self, most: int) -> list[int]:
-        """What followed the longest tail at its last earlier place; empty where it is new."""
+        """What followed the longest tail at its last earlier place, over and over where the text ends before.
+
+        Empty where the tail is new.
+        """
         for length in range(LONGEST_TAIL, SHORTEST_TAIL - 1, -1):
             at = self._earlier(length)
             if at >= 0:
-                return list(self._tokens[at + length : at + length + most])
+                return list(islice(cycle(self._tokens[at + length : at + length + most]), most))
         return []
 
     def _earlier(self, length: int) -> int:
@@ -79,8 +97,9 @@ class Pace:
     clock has a veto where steps cost so much more than assumed that nothing would be gained.
     """
 
-    def __init__(self) -> None:
-        """Know nothing of this machine yet."""
+    def __init__(self, costs: Mapping[int, float] = COSTS) -> None:
+        """Know nothing of this machine yet but what steps are assumed to cost."""
+        self._costs = costs
         self.chance = FIRST_CHANCE
         """That a guess comes true when the one before it did."""
         self._plain_s: deque[float] = deque(maxlen=LOOKED_AT)
@@ -92,7 +111,7 @@ class Pace:
         if guesses == 0:
             self._plain_s.append(seconds)
         elif len(self._plain_s) >= LOOKED_AT // 2:
-            self._excess.append(seconds / statistics.median(self._plain_s) / COSTS[guesses])
+            self._excess.append(seconds / statistics.median(self._plain_s) / self._costs[guesses])
         if not self._veto and len(self._excess) >= LOOKED_AT // 2:
             excess = statistics.median(self._excess)
             self._veto = f"steps that check guesses take {excess:.1f} times as long as assumed" * (excess > TOO_DEAR)
@@ -103,7 +122,7 @@ class Pace:
 
     def size(self, most: int) -> int:
         """How many guesses to check now; 0 where plain steps are faster."""
-        best = max((size for size in COSTS if size <= most), key=self._speed, default=0)
+        best = max((size for size in self._costs if size <= most), key=self._speed, default=0)
         return best if best and not self._veto and self._speed(best) >= WORTH_IT else 0
 
     def why_not(self) -> str:
@@ -114,7 +133,7 @@ class Pace:
 
     def _speed(self, size: int) -> float:
         """Expected tokens for the time of a plain step: one that is drawn, and the guesses before the first wrong."""
-        return sum(self.chance**right for right in range(size + 1)) / COSTS[size]
+        return sum(self.chance**right for right in range(size + 1)) / self._costs[size]
 
 
 class Guesser:

@@ -33,9 +33,9 @@ class Assembler:
         """Take the next bytes; give back the text that can be shown now."""
         return self._events(self._splitter.feed(self._decoder.decode(piece)))
 
-    def finish(self) -> list[Text | Thinking]:
-        """Give back what was held, at the end of the answer."""
-        last = self._decoder.decode(b"", final=True)
+    def finish(self, *, cut: bool = False) -> list[Text | Thinking]:
+        """Give back what was held, at the end of the answer. Where it was cut, half a character is left out."""
+        last = "" if cut else self._decoder.decode(b"", final=True)
         events = self._events([*self._splitter.feed(last), *self._splitter.finish()])
         rest = self._stop.finish()
         return [*events, Text(rest)] if rest else events

@@ -4,11 +4,15 @@ It seals itself as START says, and is told what to do over the inherited socket 
 end goes away it ends at once, also in the middle of a computation.
 """
 
+import fcntl
 import os
 import queue
+import resource
 import socket
+import stat
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -43,10 +47,14 @@ if TYPE_CHECKING:
     from deploy.engine.native import Log, StopFlag
 
 CANNOT_LOAD_HINT: Final = "Install it again, or run Landfast as a user who may read the folder that it is installed in."
+STANDARD_ERROR: Final = 2
+STACK_BYTES: Final = 8 << 20
+"""The usual stack of a thread. Where the user's limit is higher every thread takes as much of the memory limit."""
 
 
 def main(descriptor: int, start: Start) -> None:
     """Serve requests until the parent closes its end."""
+    _end_with_the_parent()
     channel = Channel(socket.socket(fileno=descriptor))
     resident_bytes()  # opens what it reads, which the seal then lets it keep
     crew.hold()
@@ -75,6 +83,17 @@ def main(descriptor: int, start: Start) -> None:
     worker = _Worker(channel, native_log, stop, applied, may_attack=start.audit)
     while True:
         worker.serve(requests.get())
+
+
+def _end_with_the_parent() -> None:
+    """Have the kernel end this process with its parent, also in the middle of what lets nothing else in.
+
+    The parent alone holds the other end of standard error. When that is closed a signal comes (SIGIO), which ends it.
+    """
+    if sys.platform == "linux" and stat.S_ISFIFO(os.fstat(STANDARD_ERROR).st_mode):
+        with suppress(OSError):  # a kernel that has no such signals
+            fcntl.fcntl(STANDARD_ERROR, fcntl.F_SETOWN, os.getpid())
+            fcntl.fcntl(STANDARD_ERROR, fcntl.F_SETFL, fcntl.fcntl(STANDARD_ERROR, fcntl.F_GETFL) | os.O_ASYNC)
 
 
 class _Worker:
@@ -208,5 +227,14 @@ def _listen(channel: Channel, requests: "queue.SimpleQueue[Request]", stop: "Sto
         requests.put(request)
 
 
+def _begin_with_usual_stacks() -> None:
+    """Begin anew where threads would get larger stacks: how large is read from the limit when a program begins."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+    if soft > STACK_BYTES:  # no limit at all is -1, and gives small stacks
+        resource.setrlimit(resource.RLIMIT_STACK, (STACK_BYTES, hard))
+        os.execv(sys.executable, sys.orig_argv)  # noqa: S606 - this very program
+
+
 if __name__ == "__main__":
+    _begin_with_usual_stacks()
     main(int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Start))

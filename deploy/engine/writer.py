@@ -39,7 +39,7 @@ class Writer:
             answering = self._text.answering
             with sampler(self._drawing, self._vocabulary, self._grammar if answering else None) as chain:
                 yield from self._draw(steps, figures, chain, answering=answering)
-        yield from self._text.finish()
+        yield from self._text.finish(cut=self.reason != "stop")
 
     def _draw(self, steps: Steps, figures: Figures, chain: Any, *, answering: bool) -> Iterator[Event]:
         """To the end, or to where another chain must draw: a grammar rules the answer, not what is thought."""

@@ -31,7 +31,7 @@ def advise(model: Model, artifact: Artifact, budget: Budget, workload: Workload)
     if refused.verdict == "too-large":
         found = (_less_context(model, artifact, budget, workload), _more_memory(model, artifact, budget, workload))
     elif refused.verdict == "too-slow":
-        found = (_slower(refused), None)
+        found = (_slower(refused, workload.users), None)
     else:
         return ()
     return tuple(change for change in found if change is not None)
@@ -76,9 +76,9 @@ def _more_memory(model: Model, artifact: Artifact, budget: Budget, workload: Wor
     )
 
 
-def _slower(refused: Fit) -> Change | None:
+def _slower(refused: Fit, users: int) -> Change | None:
     decode = refused.speed.decode_tok_s.known
     if not decode:
         return None
-    speed = math.floor(decode * 10) / 10
+    speed = math.floor(decode / users * 10) / 10
     return Change(kind="speed", value=speed, sentence=f"It is fast enough for --min-speed {speed:g}.")

@@ -10,7 +10,7 @@ import msgspec
 from deploy.catalog.model import Artifact, Model
 from deploy.engine.load_plan import LoadPlan
 from deploy.fit.demand import Demand, demand_of
-from deploy.fit.loading import quickened, sparing, ways
+from deploy.fit.loading import ANSWER_TOKENS, PROMPT_TOKENS, divided, quickened, sparing, ways
 from deploy.fit.memory import MemoryPlan, for_users, plan_memory
 from deploy.fit.placement import (
     ALL_LAYERS,
@@ -33,9 +33,6 @@ from profiles.machine import Fact
 DEFAULT_CONTEXT_TOKENS: Final = 8192
 DEFAULT_MIN_DECODE_TOK_S: Final = 6.0
 """A little faster than people read aloud."""
-PROMPT_TOKENS: Final = 512
-ANSWER_TOKENS: Final = 256
-"""A usual exchange, by which ways to place a model are compared."""
 Q8_HANDICAP: Final = 0.95
 """What a q8_0 cache must gain in speed to be taken where a full-precision one fits too."""
 
@@ -108,7 +105,7 @@ def place(model: Model, artifact: Artifact, budget: Budget, workload: Workload) 
         Placed(trial, spread_forecast(Asked(demand, budget.threads, trial.plan, conditions), trial.placement))
         for trial in _trials(model, artifact, budget, workload, demand)
     )
-    return max(timed, key=lambda placed: _preference(*placed))
+    return max(timed, key=lambda placed: _preference(*placed, repeatable=conditions.repeatable))
 
 
 def load_plan(context_tokens: int, pool: Pool, budget: Budget, *, kv_type: Literal["f16", "q8_0"] = "f16") -> LoadPlan:
@@ -214,11 +211,12 @@ def _uses(memory: MemoryPlan, placement: Placement) -> tuple[PoolUse, ...]:
     )
 
 
-def _preference(trial: _Trial, speed: Speed) -> tuple[bool, float, int]:
+def _preference(trial: _Trial, speed: Speed, *, repeatable: bool) -> tuple[bool, bool, float, int]:
     """What fits, and of that the way to the quickest answer; a q8_0 cache only where it gains more than it blurs."""
     read, write = speed.prefill_tok_s.known, speed.decode_tok_s.known
     seconds = PROMPT_TOKENS / read + ANSWER_TOKENS / write if read and write else math.inf
-    return trial.fits, -seconds / (Q8_HANDICAP if trial.plan.kv_type == "q8_0" else 1.0), -len(trial.uses)
+    handicap = Q8_HANDICAP if trial.plan.kv_type == "q8_0" else 1.0
+    return trial.fits, not (repeatable and divided(trial.plan)), -seconds / handicap, -len(trial.uses)
 
 
 def judged(model: Model, artifact: Artifact, placed: Placed, workload: Workload) -> Fit:

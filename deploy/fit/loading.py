@@ -16,7 +16,7 @@ from profiles.budget import Pool
 
 PROMPT_TOKENS: Final = 512
 ANSWER_TOKENS: Final = 256
-"""A usual turn, by which ways to load are compared."""
+"""A usual turn, by which ways to place and to load a model are compared."""
 FLASH_GAIN: Final = 0.95
 """What doing without flash attention must bring: its buffers are larger."""
 REPACK_GAIN: Final = 0.85
@@ -26,23 +26,35 @@ REPACK_GAIN: Final = 0.85
 def ways(plan: LoadPlan, demand: Demand, pool: Pool, cores: int, conditions: Conditions) -> Iterator[LoadPlan]:
     """The plan with the best number of threads, and others that write or read so much faster that they may be worth it.
 
-    Only a calibration tells what flash attention and repacked weights do on a processor.
+    Only a calibration tells what flash attention and repacked weights do on a processor. One without flash attention is
+    there too where answers must be repeatable: see `divided`.
     """
     plain = msgspec.structs.replace(plan, threads=best_threads(demand, pool, cores, plan, conditions))
     yield plain
-    if conditions.calibration is None or pool.kind != "host" or plan.kv_type != "f16":
+    if pool.kind != "host" or plan.kv_type != "f16":
+        return
+    without = msgspec.structs.replace(plain, flash_attention=False)
+    if conditions.calibration is None:
+        yield from (without,) if conditions.repeatable else ()
         return
 
     def seconds(tried: LoadPlan) -> float:
         return turn_s(tried, demand, pool, cores, conditions)
 
-    without = msgspec.structs.replace(plain, flash_attention=False)
-    if seconds(without) < FLASH_GAIN * seconds(plain):
+    if conditions.repeatable or seconds(without) < FLASH_GAIN * seconds(plain):
         yield without
     for before in (plain, without):
         repacked = _repacked(before)
         if seconds(repacked) < REPACK_GAIN * seconds(before):
             yield repacked
+
+
+def divided(plan: LoadPlan) -> bool:
+    """Whether the processor adds up attention in as many parts as there are threads, and rounds it so.
+
+    Flash attention does, from 512 cells of a cache on (ggml-cpu/ops.cpp); without it every sum has one thread.
+    """
+    return plan.flash_attention and plan.gpu_layers == 0
 
 
 def quickened(plan: LoadPlan, curve: MemoryCurve) -> LoadPlan:

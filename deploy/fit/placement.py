@@ -185,7 +185,14 @@ def _with_experts_on_host(shape: Shape, layers: int, own: Sequence[Pool], host: 
     split = _split_by_weight(shape, layers, parts) if len(own) > 1 else ()
     uneven, uneven_state = (UNEVEN_LAYERS, UNEVEN_STATE) if len(own) > 1 else (1.0, 1.0)
     given = [
-        Share(pool, _label(pool, own), held * part * uneven, part, kept * part, min(1.0, part * uneven_state))
+        Share(
+            pool,
+            _label(pool, own),
+            weights=min(1.0, held * part * uneven),
+            common=part,
+            experts=kept * part,
+            state=min(1.0, part * uneven_state),
+        )
         for pool, part in zip(own, parts, strict=True)
     ]
     return Placement(ALL_LAYERS, split, layers, (*given, Share(host, host.name, away, 0.0, 1 - kept, 0.0)))
@@ -249,7 +256,7 @@ def _on_device(whole: MemoryPlan, share: Share) -> Iterator[Term]:
     for term in whole.terms:
         if term.name == "weights":
             how = f"{term.how}, {share.weights:.0%} of it at most"
-            yield _moved(term, share, share.weights, how, reclaimable=False)
+            yield _moved(term, share, share.weights, how)
         elif term.name == "context":
             how = f"{term.how}, {share.state:.0%} of it at most" if share.state < 1 else term.how
             yield _moved(term, share, share.state, how)
@@ -259,15 +266,14 @@ def _on_device(whole: MemoryPlan, share: Share) -> Iterator[Term]:
     yield Term(name="driver", bytes=DEVICE_FIXED_BYTES, provenance=Provenance.ASSUMED, how=how, pool=share.label)
 
 
-def _moved(term: Term, share: Share, part: float, how: str, *, reclaimable: bool = False) -> Term:
+def _moved(term: Term, share: Share, part: float, how: str) -> Term:
     """A part of a term that stands in another memory. What is not the whole of an exact figure is estimated."""
-    exact = part == 1.0 and term.name != "compute buffer"
     return msgspec.structs.replace(
         term,
-        bytes=int(term.bytes * min(part, 1.0 if term.name != "compute buffer" else part)),
-        provenance=term.provenance if exact else Provenance.ESTIMATED,
+        bytes=int(term.bytes * part),
+        provenance=term.provenance if part == 1 else Provenance.ESTIMATED,
         how=how,
-        reclaimable=reclaimable,
+        reclaimable=False,
         pool=share.label,
     )
 

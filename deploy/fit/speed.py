@@ -69,6 +69,8 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
     calibration: Calibration | None = None
     busy_cores: float = 0.0
     """That other programs keep busy now."""
+    repeatable: bool = False
+    """Whether what is computed must not hang on the number of threads, which follows the load."""
     disk_bytes_s: float | None = None
     """At which files were read from the store's disk; None where nobody measured it."""
     corrections: dict[str, float] = {}
@@ -229,7 +231,7 @@ def _measured(pool: Pool, conditions: Conditions) -> tuple[Rates, ...]:
 
 
 def _rates(pool: Pool, threads: int, conditions: Conditions) -> Rates:
-    """Those measured for as many threads, else for the nearest number, in proportion where that is less."""
+    """Those measured for as many threads, else for the nearest number."""
     measured = _measured(pool, conditions)
     if not measured:
         return assumed_rates(pool, threads)

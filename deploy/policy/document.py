@@ -42,7 +42,7 @@ def read_document(path: Path) -> Document:
     """Read one file. Raises NotFound, or PolicyRefused naming file and line where it is not understood."""
     try:
         text = path.read_bytes().decode()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise NotFound(f"There is no policy file {path}.", hint="Check the path.") from error
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"

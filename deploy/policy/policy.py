@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from deploy.errors import PolicyRefused
+from deploy.errors import NotFound, PolicyRefused
 from deploy.paths import Paths
 from deploy.policy.document import Document, read_document
 from deploy.policy.rules import PLACE_PROPERTIES, PROPERTIES, REQUIREMENTS, allow, deny
@@ -80,13 +80,24 @@ def in_force(
 ) -> Policy:
     """The policy of the system, of the user and of this call, without a file that is about to be replaced.
 
-    Raises PolicyRefused where a file is broken, NotFound where the one that was named for this call is not there.
+    Raises PolicyRefused where a file is broken or closed to this user, and NotFound where the one that was named for
+    this call is not there, or a link leads to none.
     """
-    files = [file for file in dict.fromkeys((system, paths.config / FILE_NAME)) if file.exists() and file != replaced]
-    named = environment.get(VARIABLE)
-    if named:
-        files.append(Path(named).expanduser())
-    return Policy(tuple(read_document(file) for file in files))
+    places = (file for file in dict.fromkeys((system, paths.config / FILE_NAME)) if file != replaced)
+    documents = [document for file in places if (document := _standing(file)) is not None]
+    if named := environment.get(VARIABLE):
+        documents.append(read_document(Path(named).expanduser()))
+    return Policy(tuple(documents))
+
+
+def _standing(file: Path) -> Document | None:
+    """The policy at a place where one may stand; None where nothing is there. What cannot be read may forbid."""
+    try:
+        return read_document(file)
+    except NotFound:
+        if file.is_symlink():
+            raise
+        return None
 
 
 def _of_model(document: Document, subject: Subject) -> Iterator[Refusal]:

@@ -201,7 +201,7 @@ PROPERTIES: Final = (
     Property(name="capability", meaning="What the model was made for.", example='["vision"]'),
     Property(
         name="source",
-        meaning="Kind of place that files come from: hub, package index, mirror, folder or bundle.",
+        meaning="Kind of place that files come from: hub, package index, mirror, folder (or single file) or bundle.",
         example='["mirror", "bundle"]',
     ),
     Property(

@@ -1,8 +1,9 @@
 """Groups and accounts of the host, by the system's own commands."""
 
+import contextlib
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,14 @@ from deploy.paths import SYSTEM_ROOT
 from deploy.provision.files import folders
 from deploy.provision.site import Users
 from deploy.provision.steps import Change, Step
+from deploy.sources.base import Report
 from deploy.store.files import disk_errors
+from deploy.store.store import Store
 
 NOLOGIN = "/usr/sbin/nologin"
 HOME = "/nonexistent"
+READ = ("blobs", "models", "versions")
+"""Folders of a store that its group reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,8 @@ class MemberStep:
     accounts: Accounts
     group: str
     user: str
+    made_in_it: bool = False
+    """Whether an earlier step makes the account where there is none, as a member."""
 
     @property
     def name(self) -> str:
@@ -152,7 +159,7 @@ class MemberStep:
     def look(self) -> Change | None:
         """Ask the user database."""
         there = self.accounts.members(self.group)
-        if self.user in there:
+        if self.user in there or (self.made_in_it and not self.accounts.has_account(self.user)):
             return None
         return Change(
             sentence=f"Add {self.user} to the group {self.group}.",
@@ -172,23 +179,27 @@ class MemberStep:
 
 @dataclass(frozen=True, slots=True)
 class StoreFolderStep:
-    """The folder of the host's store, for its owner to change and for one group to read."""
+    """The folder of the host's store, for its owner to change and for one group to read, with all that is in it."""
 
     root: Path
     accounts: Accounts
     group: str
     mode: int
+    report: Report
     name: str = "store"
 
     def look(self) -> Change | None:
-        """Compare group and rights."""
+        """Compare group and rights, and the group of what the readers read."""
         wanted = _rights(self.group, self.mode)
         if not self.root.exists():
             return Change(sentence=f"Create the folder {self.root} for the group {self.group}.", after=wanted)
         status = self.root.stat()
-        if status.st_gid == self.accounts.group_number(self.group) and status.st_mode & 0o7777 == self.mode:
+        number = self.accounts.group_number(self.group)
+        strange = next(self._of_others(number), None)
+        if status.st_gid == number and status.st_mode & 0o7777 == self.mode and strange is None:
             return None
         before = _rights(str(status.st_gid), status.st_mode & 0o7777)
+        before += f"{strange} has another group\n" if strange is not None else ""
         return Change(sentence=f"Give {self.root} to the group {self.group}.", before=before, after=wanted)
 
     def do(self) -> None:
@@ -198,8 +209,26 @@ class StoreFolderStep:
             raise NotWritable(f"There is no group {self.group}.", hint="Apply the file as root.")
         with disk_errors(self.root), folders(self.root.parent):
             self.root.mkdir(0o700, exist_ok=True)
+            strange = tuple(self._of_others(number))
+            for path in strange:
+                os.chown(path, -1, number, follow_symlinks=False)
             os.chown(self.root, -1, number)
             self.root.chmod(self.mode)
+        if strange:
+            self._hash_again()
+
+    def _hash_again(self) -> None:
+        """A file with another group counts as touched: hashed now, it is not hashed again by each of its readers."""
+        store = Store(self.root, shared=True)
+        store.verify_all(store.versions(), self.report)
+
+    def _of_others(self, number: int | None) -> Iterator[Path]:
+        """What its readers are to read and another group may: all was made for the group of that time."""
+        for name in READ:
+            for path in (self.root / name, *(self.root / name).rglob("*")):
+                with contextlib.suppress(FileNotFoundError, PermissionError):
+                    if path.lstat().st_gid != number:
+                        yield path
 
 
 def steps(users: Users, accounts: Accounts) -> tuple[Step, ...]:
@@ -208,7 +237,8 @@ def steps(users: Users, accounts: Accounts) -> tuple[Step, ...]:
     return (
         GroupStep(accounts, users.group),
         *(AccountStep(accounts, name, users.group) for name in account),
-        *(MemberStep(accounts, users.group, name) for name in (*users.members, *account)),
+        *(MemberStep(accounts, users.group, name) for name in users.members),
+        *(MemberStep(accounts, users.group, name, made_in_it=True) for name in account),
     )
 
 

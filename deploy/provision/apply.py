@@ -1,5 +1,6 @@
 """`landfast apply`: bring a host to the state that a site file wants, step by step, and say what was changed."""
 
+import contextlib
 import datetime as dt
 import os
 from dataclasses import dataclass
@@ -10,12 +11,13 @@ import msgspec
 
 from deploy import __version__
 from deploy.commands.context import Context
+from deploy.commands.install import misfit
 from deploy.errors import ExitCode, LandfastError, PolicyRefused
 from deploy.journal import Event, Journal
 from deploy.provision import accounts, units
 from deploy.provision.choice import choose, completed, require_fitting
 from deploy.provision.files import ManagedFile
-from deploy.provision.keeping import JournalStep, TrustStep
+from deploy.provision.keeping import DistrustStep, JournalStep, TrustStep
 from deploy.provision.lock import Lock, encode, lock_path, read_lock
 from deploy.provision.models import ModelStep, ReceiptStep, TidyStep, removals
 from deploy.provision.site import Require
@@ -23,9 +25,12 @@ from deploy.provision.site_file import SiteFile, read_site
 from deploy.provision.steps import Step, StepReport, carry_out, problem
 from deploy.provision.world import World, wanted_world
 from deploy.results import Message, Result, warning
+from deploy.store.locks import hold
 from deploy.store.sharing import GROUP, SHARED
 
 ENGINE = "llama-cpp-python"
+LOCK_NAME = "apply.lock"
+WAIT_S = 3600.0
 
 
 class ApplyRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,10 +80,11 @@ def apply(context: Context, request: ApplyRequest) -> Result[ApplyData]:
     plan = make_plan(context, request)
     if plan.file.site.store.scope == "system":
         os.umask(0o022)  # whatever root's own: everybody on the host reads its policy and enters its folders
-    record = _Recorder(plan)
-    reports, errors = carry_out(plan.steps, check=request.check, begin=record.begin)
-    changed = sum(report.changed for report in reports)
-    messages = () if request.check else record.end(changed, errors)
+    with contextlib.ExitStack() as held:
+        record = _Recorder(plan, held)
+        reports, errors = carry_out(plan.steps, check=request.check, begin=record.begin)
+        changed = sum(report.changed for report in reports)
+        messages = () if request.check else (*_misfits(plan, reports), *record.end(changed, errors))
     return _result(plan, request, reports, errors, messages)
 
 
@@ -99,7 +105,7 @@ def require_versions(wanted: Require) -> None:
         if least is not None and _numbers(found) < _numbers(least):
             raise PolicyRefused(
                 f"The site file asks for {name} {least} or newer, and this host has {found or 'none'}.",
-                hint="Update it first: see docs/provisioning.md.",
+                hint="Update it first with scripts/install.sh: see docs/install.md.",
             )
 
 
@@ -112,9 +118,10 @@ def _steps(world: World, path: Path, lock: Lock, *, locked: bool) -> tuple[Step,
     return (
         *(_of_host(world) if site.store.scope == "system" else ()),
         *_policy(world),
-        *(TrustStep(context, key) for key in world.keys),
         *locking,
-        ReceiptStep(context, lock),
+        ReceiptStep(context, lock, world.fingerprints),
+        *(TrustStep(context, key) for key in world.keys),
+        *(DistrustStep(context, key) for key in world.retired),
         *(ModelStep(world, lock, pinned) for pinned in {pinned.id: pinned for pinned in lock.models}.values()),
         TidyStep(context, lock),
         *(locking if late else ()),
@@ -128,8 +135,9 @@ def _of_host(world: World) -> tuple[Step, ...]:
     """Accounts, and the folder of the host's store."""
     site = world.file.site
     database = accounts.accounts_of(os.environ)
+    group = site.users.group if site.users else GROUP
     folder = accounts.StoreFolderStep(
-        world.context.paths.store, database, site.users.group if site.users else GROUP, SHARED.folder or 0
+        world.context.paths.store, database, group, SHARED.folder or 0, world.context.report
     )
     return (*(accounts.steps(site.users, database) if site.users else ()), folder)
 
@@ -146,11 +154,20 @@ def _lock_step(world: World, path: Path, lock: Lock) -> Step:
     return ManagedFile("lock", path, lambda: encode(completed(world.context, lock)), meaning)
 
 
-class _Recorder:
-    """Writes into the journal that something is changed, before it is, and how it ended."""
+def _misfits(plan: Plan, reports: tuple[StepReport, ...]) -> tuple[Message, ...]:
+    """Models that were installed now and are too large for this host: the lock file may be that of a larger one."""
+    changed = {report.name for report in reports if report.changed}
+    brought = (plan.world.context.store.get(p.id) for p in plan.lock.models if f"model {p.id}" in changed)
+    return tuple(message for record in brought if record is not None for message in misfit(record))
 
-    def __init__(self, plan: Plan) -> None:
-        """Write nothing yet."""
+
+class _Recorder:
+    """Keeps other runs out, and writes into the journal that something is changed, before it is, and how it ended."""
+
+    def __init__(self, plan: Plan, held: contextlib.ExitStack) -> None:
+        """Write nothing yet. What `begin` locks is held as long as `held`."""
+        self._context = plan.world.context
+        self._held = held
         self._journal = Journal(plan.world.context.paths)
         self._required = plan.file.site.journal.required
         self._sha256 = (plan.file.sha256,)
@@ -158,7 +175,12 @@ class _Recorder:
         self._begun = False
 
     def begin(self) -> None:
-        """Before the first change. Raises what keeps the journal from being written, where it is required."""
+        """Before the first change: wait for another run to end.
+
+        Raises NotWritable, and what keeps the journal from being written, where it is required.
+        """
+        lock = hold(self._context.paths.state / LOCK_NAME, "applies a site file", self._context.report, WAIT_S)
+        self._held.enter_context(lock)
         try:
             self._write("begun")
         except LandfastError as error:

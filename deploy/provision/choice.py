@@ -6,6 +6,7 @@ import msgspec
 
 from deploy.catalog.model import Artifact, CataloguedFile, Model
 from deploy.commands.context import Context
+from deploy.commands.goods import BundledTarget, Goal, other_version
 from deploy.commands.projectors import Seer, offers
 from deploy.commands.resolve import resolve
 from deploy.commands.select import select
@@ -69,15 +70,11 @@ def _chosen(world: World, wish: ModelWish) -> PinnedModel:
 
 def _named(world: World, wish: ModelWish, name: str, why: str) -> PinnedModel:
     context = world.sourced
-    try:
-        target = resolve(context, name, wish.workload)
-    except NotFound:
-        own = world.bundle.own(name) if world.bundle is not None else None
-        if own is None:
-            raise
-        model, artifact = own
-        return _pinned(context, wish, why, (model.id, model.licence, artifact))
+    target = _target(world, wish, name)
     match target:
+        case BundledTarget(model, artifact):
+            eyed = _pinned(context, wish, why, (model.id, model.licence, artifact))
+            return _with_projector(context, wish, eyed, Seer(model.id, None))
         case CatalogueTarget(known, artifact):
             eyed = _pinned(context, wish, why, (target.id, known.licence.id, artifact))
             return _with_projector(context, wish, eyed, Seer(target.id, (known, artifact)))
@@ -91,9 +88,22 @@ def _named(world: World, wish: ModelWish, name: str, why: str) -> PinnedModel:
             )
 
 
+def _target(world: World, wish: ModelWish, name: str) -> Goal:
+    """What a name means: of what is installed, the version that a bundle holds; a bundle may also know more models."""
+    try:
+        target = resolve(world.sourced, name, wish.workload)
+    except NotFound:
+        own = world.bundle.own(name) if world.bundle is not None else None
+        if own is None:
+            raise
+        return BundledTarget(*own)
+    newer = other_version(target, world.bundle) if isinstance(target, InstalledTarget) else None
+    return newer or target
+
+
 def _with_projector(context: Context, wish: ModelWish, pinned: PinnedModel, seer: Seer) -> PinnedModel:
     """The same with the projector that an install would bring. Raises NotFound, Unreachable and PolicyRefused."""
-    if wish.best != "vision":
+    if wish.workload.purpose != "vision":
         return pinned
     if seer.record is not None and seer.record.projector is not None:
         return msgspec.structs.replace(pinned, projector=_pinned_file(seer.record.projector))

@@ -4,10 +4,11 @@ import datetime as dt
 import hashlib
 import json
 import os
+import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,13 +16,14 @@ from typing import Any, Final
 import msgspec
 
 from deploy import __version__
-from deploy.commands.audit import AuditRequest, audit, verify
+from deploy.commands.audit import AuditRequest, VerifiedData, audit, verify
 from deploy.commands.context import Context
 from deploy.commands.journal import verify as verify_journal
 from deploy.commands.models import verify as verify_models
 from deploy.commands.policy import show
 from deploy.commands.resolve import catalogued
 from deploy.commands.version import version_of_all
+from deploy.engine.seal.places import engine_libraries
 from deploy.errors import IntegrityError, UsageError
 from deploy.keys import fingerprint, public_key_pem, signing_key
 from deploy.provision import bom
@@ -91,10 +93,10 @@ def evidence(
     out = Path(request.out).expanduser().absolute()
     if out.exists():
         raise UsageError(f"{out} already exists.", hint="Choose a folder that does not exist yet.")
+    key = signing_key(context.paths)
     report = _report(context, request)
     made_at = now().isoformat(timespec="seconds")
     found = collect(context, report, made_at)
-    key = signing_key(context.paths)
     files = _vouched(found, made_at, fingerprint(key.public_key()), public_key_pem(key.public_key()))
     sums = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)).encode()
     files |= {SUMS: sums, SIGNATURE: key.sign(sums)}
@@ -117,7 +119,7 @@ def collect(context: Context, report: str | None, made_at: str) -> Collected:
     """Everything that is shown, made or looked up now."""
     models, names = _models(context, made_at)
     policy = _policy(context)
-    audited, audit_made_at, said = _audit(context, report)
+    audited, audit_made_at, said = _audit(context, report, made_at)
     journal, head, doubts = _journal(context)
     parts = (_machine(context), models, policy, _software(context, made_at), audited, journal)
     lacking = () if audit_made_at else ("The seal of the engine: there is no audit report in it.",)
@@ -208,14 +210,42 @@ def _report(context: Context, request: EvidenceRequest) -> str | None:
     return None if made is None else made.report
 
 
-def _audit(context: Context, path: str | None) -> tuple[Part, str | None, tuple[Message, ...]]:
-    """Raises IntegrityError for a report that is not as it was signed."""
-    found = None if path is None else verify(context, path).data
+def _audit(context: Context, path: str | None, made_at: str) -> tuple[Part, str | None, tuple[Message, ...]]:
+    """Raises IntegrityError for a report that is not as this host signed it."""
+    found = None if path is None else _checked(context, path)
     if path is None or found is None:
         return {}, None, (warning("There is no audit report in it: the audit is for Linux."),)
-    broken = () if found.findings.holds else (warning("The audit report says that the seal does not hold."),)
     part: Part = {AUDIT: (Path(path).expanduser().read_bytes(), "Signed report: the sealed engine was attacked.")}
-    return part, found.findings.made_at, broken
+    return part, found.findings.made_at, tuple(map(warning, _doubts(found, made_at)))
+
+
+def _checked(context: Context, path: str) -> VerifiedData | None:
+    try:
+        return verify(context, path).data
+    except IntegrityError as error:
+        raise IntegrityError(
+            f"The audit report {path} cannot be included: {error.message}",
+            hint="Run `landfast audit` for a new one, or give another one with --audit.",
+        ) from error
+
+
+def _doubts(found: VerifiedData, made_at: str) -> Iterator[str]:
+    """What a report does not show, or not of this host as it is now."""
+    report = found.findings
+    if not report.holds:
+        yield "The audit report says that the seal does not hold."
+    libraries = {(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in engine_libraries()}
+    audited = {(subject.name, subject.digest.get("sha256")) for subject in found.subject}
+    if report.landfast != __version__ or not libraries <= audited:
+        yield (
+            "The audit report is about another version of Landfast or of its engine than is here now; "
+            "`landfast audit` makes a new one."
+        )
+    if report.made_at > made_at:
+        yield (
+            f"The audit report has a later date than this evidence, {report.made_at}: a clock was changed. "
+            "With --audit another report is taken."
+        )
 
 
 def _journal(context: Context) -> tuple[Part, str, tuple[Message, ...]]:
@@ -239,6 +269,7 @@ def _readme(found: Collected, made_at: str, key: str) -> str:
     width = max(map(len, found.meanings))
     listed = "\n".join(f"    {name:<{width}}  {found.meanings[name]}" for name in sorted(found.meanings))
     audited = _AUDITED.format(made_at=found.audit_made_at) if found.audit_made_at else ""
+    doubts = "".join(f"  ! {message.text}\n" for message in found.messages)
     return _PAGE.format(
         models=", ".join(found.models) or "none",
         made_at=made_at,
@@ -248,6 +279,8 @@ def _readme(found: Collected, made_at: str, key: str) -> str:
         key=key,
         head=found.journal_head,
         audited=audited,
+        host=platform.node() or "unknown",
+        doubts=f"\nWhat to look at first\n---------------------\n{doubts}" if doubts else "",
         not_covered="\n".join(f"  - {sentence}" for sentence in found.not_covered),
     )
 
@@ -276,9 +309,10 @@ def _json(value: Any) -> bytes:
 _PAGE: Final = """Evidence of the language models on one host
 ===========================================
 
+Host: {host}
 Models: {models}
 Made at {made_at} by Landfast {landfast}. All model files were hashed for it.
-
+{doubts}
 Files
 -----
 {listed}
@@ -286,11 +320,12 @@ Files
 
 How to check it
 ---------------
-With openssl 3.0 or newer and sha256sum, in this folder. All must succeed:
+With openssl 3.0 or newer and sha256sum, in this folder. The first command must say that the signature is verified,
+the second OK for each file, and the third that there is no other file:
 
     openssl pkeyutl -verify -pubin -inkey signing.pub -rawin -in SHA256SUMS -sigfile SHA256SUMS.sig
-    sha256sum --check --strict --quiet SHA256SUMS
-    test "$(ls -A | wc -l)" -eq {count}
+    sha256sum --check --strict SHA256SUMS
+    test "$(ls -A | wc -l)" -eq {count} && echo "{count} files, and no other"
 
 The fingerprint of the key, to be compared with one that reached you in another way:
 

@@ -15,6 +15,7 @@ from deploy.errors import IntegrityError
 from deploy.journal import Journal
 from deploy.keys import fingerprint
 from deploy.provision.files import read
+from deploy.provision.receipt import read_receipt, write_receipt
 from deploy.provision.steps import Change, Finding, Unseen
 from deploy.store.files import disk_errors
 
@@ -44,9 +45,8 @@ class TrustStep:
 
     def look(self) -> Finding:
         """Look among the trusted keys, where this user may."""
-        folder = self.context.paths.keys
-        if folder.exists() and not os.access(folder, os.R_OK | os.X_OK):
-            return Unseen(f"{folder} is closed to this user.")
+        if is_closed(self.context):
+            return Unseen(f"{self.context.paths.keys} is closed to this user.")
         wanted = fingerprint(self.key)
         before = [known.fingerprint for known in trusted_keys(self.context.paths)]
         if wanted in before:
@@ -60,6 +60,50 @@ class TrustStep:
     def do(self) -> None:
         """Trust it."""
         trust(self.context.paths, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class DistrustStep:
+    """A public key that the site file listed before and lists no longer."""
+
+    context: Context
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        """Of the step."""
+        return f"old key {self.fingerprint[:16]}"
+
+    def look(self) -> Finding:
+        """Look among the trusted keys, where this user may."""
+        if is_closed(self.context):
+            return Unseen(f"{self.context.paths.keys} is closed to this user.")
+        if self._file() is None:
+            return None
+        return Change(
+            sentence=f"No longer trust bundles signed by {self.fingerprint}: the site file no longer lists it.",
+            before=f"{self.fingerprint}\n",
+        )
+
+    def do(self) -> None:
+        """Delete its file, and then its line in the receipt."""
+        file = self._file()
+        if file is not None:
+            with disk_errors(file.parent):
+                file.unlink(missing_ok=True)
+        receipt = read_receipt(self.context)
+        left = tuple(key for key in receipt.keys if key != self.fingerprint)
+        write_receipt(self.context, msgspec.structs.replace(receipt, keys=left))
+
+    def _file(self) -> Path | None:
+        found = (known.path for known in trusted_keys(self.context.paths) if known.fingerprint == self.fingerprint)
+        return next((Path(path) for path in found), None)
+
+
+def is_closed(context: Context) -> bool:
+    """Whether this user may not see whose bundles are taken in."""
+    folder = context.paths.keys
+    return folder.exists() and not os.access(folder, os.R_OK | os.X_OK)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,35 +1,29 @@
 """Models that are to be there, and those that are no longer wanted."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import msgspec
 
+from deploy.bundle.signing import trusted_keys
+from deploy.catalog.model import CataloguedFile
 from deploy.commands.admission import require_admitted
 from deploy.commands.context import Context
 from deploy.commands.install import InstallRequest, install
 from deploy.commands.models import remove
 from deploy.commands.resolve import resolve
-from deploy.errors import IntegrityError, NotFound, NotWritable
+from deploy.errors import IntegrityError, NotFound, NotWritable, PolicyRefused
 from deploy.fit.fit import Workload
-from deploy.provision.files import folders
+from deploy.provision.keeping import is_closed
 from deploy.provision.lock import Lock, PinnedFile, PinnedModel
+from deploy.provision.receipt import Receipt, read_receipt, write_receipt
 from deploy.provision.steps import Change, Finding, Unseen
 from deploy.provision.world import World
 from deploy.quantities import gigabytes, read_size
 from deploy.store.checks import FileVerdict, examine, is_unchanged
-from deploy.store.files import disk_errors, write_durably
 from deploy.store.layout import Layout
-from deploy.store.records import Installed
+from deploy.store.records import Installed, StoredFile
 from deploy.store.stores import ids_of_host
-
-RECEIPT_NAME = "provision.json"
-
-
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """What `apply` brought to this host, oldest first: it takes away nothing else unless it is told to."""
-
-    models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +47,16 @@ class ModelStep:
         context = self.world.pinned(self.lock, self.world.context)
         self._require_admitted(context)
         record = next((found for found in context.store.installed() if found.id == self.pinned.id), None)
-        after = _description(self.pinned)
+        after = _description(self.pinned.id, self.pinned.all_files)
         if record is None:
             size_text = f", {gigabytes(self.pinned.size_bytes)}" if self.pinned.size_bytes else ""
             return Change(sentence=f"Install {self.pinned.id}{size_text}.", after=after)
-        self._require_same(record)
+        if (other := self._other(record)) is not None:
+            self._require_brought(other)
+            before = _description(self.pinned.id, record.all_files)
+            return Change(
+                sentence=f"Change {self.pinned.id} to the version of the lock file.", before=before, after=after
+            )
         if self.pinned.projector is not None and record.projector is None:
             name = self.pinned.projector.name
             return Change(sentence=f"Install the projector {name} of {self.pinned.id}.", after=after)
@@ -67,7 +66,25 @@ class ModelStep:
         return Change(sentence=f"Install {self.pinned.id} again: {damage}", before=f"{damage}\n", after=after)
 
     def do(self) -> None:
-        """Install it from the sources of the site file; the store is the old one or the new one."""
+        """Install it from the sources of the site file; the store is the old one or the new one.
+
+        A version that was in use here before is taken into use again, which needs no source.
+        """
+        if not self._gone_back() or self.look() is not None:
+            self._install()
+
+    def _gone_back(self) -> bool:
+        """Whether another version is in use, and the pinned one was kept and is now in use again."""
+        store = self.world.context.store
+        record = store.get(self.pinned.id)
+        if record is None or self._other(record) is None:
+            return False
+        former = next((one for one in store.former(self.pinned.id) if self._other(one) is None), None)
+        if former is not None:
+            store.switch(self.pinned.id, former.serial, self.world.context.report)
+        return former is not None
+
+    def _install(self) -> None:
         context = self.world.pinned(self.lock, self.world.sourced)
         rate = self.world.file.site.sources.max_rate
         request = InstallRequest(
@@ -77,15 +94,19 @@ class ModelStep:
             workload=Workload() if self.pinned.projector is None else Workload(purpose="vision"),
         )
         installed = install(context, request).data
-        if installed is not None:
-            self._require_same(installed.installed)
+        if installed is not None and (other := self._other(installed.installed)) is not None:
+            raise self._foreign(other)
 
     def _require_admitted(self, context: Context) -> None:
         try:
             target = resolve(context, self.pinned.id, Workload())
         except NotFound:
             return
-        require_admitted(context, target)
+        try:
+            require_admitted(context, target)
+        except PolicyRefused as error:
+            cure = "Remove it from the site file or, where it was chosen for a use, from the lock file."
+            raise PolicyRefused(error.message, hint=f"{error.hint} {cure}") from error
 
     def _bundle_folder(self, context: Context) -> str | None:
         """The bundle, for a model that the catalogue does not know and the bundle does."""
@@ -95,7 +116,11 @@ class ModelStep:
         own = bundle.own(self.pinned.id) if bundle is not None else None
         if own is None:
             return None
-        self._require_promised(self.pinned.files, {file.name: file.sha256 for file in own[1].files}, "the bundle holds")
+        if (other := _first_other(self.pinned.files, own[1].files)) is not None:
+            raise IntegrityError(
+                f"The bundle holds {self.pinned.id} with other bytes than the lock file promises: {other}.",
+                hint="Use the lock file that was made with this bundle, or choose again where choices are made.",
+            )
         try:
             known = find(context.catalog(), self.pinned.id)[1]
         except NotFound:
@@ -103,17 +128,22 @@ class ModelStep:
         named = self.world.file.site.sources.bundle
         return str(self.world.file.beside(named)) if known is None and named is not None else None
 
-    def _require_same(self, record: Installed) -> None:
+    def _other(self, record: Installed) -> str | None:
+        """The first installed file whose bytes are not the promised ones."""
         files = self.pinned.files if record.projector is None else self.pinned.all_files
-        self._require_promised(files, {file.name: file.sha256 for file in record.all_files}, "is installed")
+        return _first_other(files, record.all_files)
 
-    def _require_promised(self, files: tuple[PinnedFile, ...], found: dict[str, str | None], where: str) -> None:
-        for file in files:
-            if file.sha256 is not None and found.get(file.name) != file.sha256:
-                raise IntegrityError(
-                    f"{self.pinned.id} {where} with other bytes than the lock file promises: {file.name}.",
-                    hint=f"Find out why, then run `landfast models remove {self.pinned.id}`, and apply the file again.",
-                )
+    def _require_brought(self, other: str) -> None:
+        """Another version gives way where `apply` itself brought it; what others brought is not replaced unasked."""
+        if self.pinned.id not in read_receipt(self.world.context).models:
+            raise self._foreign(other)
+
+    def _foreign(self, other: str) -> IntegrityError:
+        program = "landfast --system" if self.world.context.paths.shared else "landfast"
+        return IntegrityError(
+            f"{self.pinned.id} is installed with other bytes than the lock file promises: {other}.",
+            hint=f"Find out why, then run `{program} models remove {self.pinned.id}`, and apply the file again.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +182,8 @@ class ReceiptStep:
 
     context: Context
     lock: Lock
+    keys: tuple[str, ...]
+    """Fingerprints of the keys that the site file lists."""
     name: str = "receipt"
 
     def look(self) -> Change | None:
@@ -159,7 +191,7 @@ class ReceiptStep:
         before, after = read_receipt(self.context), self._wanted()
         if before == after:
             return None
-        sentence = "Note which models this file installs, so that only those are ever removed for it."
+        sentence = "Note which models and keys this file brings, so that only those are ever removed for it."
         return Change(sentence=sentence, before=_listed(before), after=_listed(after))
 
     def do(self) -> None:
@@ -168,12 +200,19 @@ class ReceiptStep:
 
     def _wanted(self) -> Receipt:
         """What was brought and is still of use, and what will be brought."""
-        before = read_receipt(self.context).models
+        before = read_receipt(self.context)
         wanted = [pinned.id for pinned in self.lock.models]
         installed = {record.id for record in self.context.store.installed()}
-        kept = [name for name in before if name in installed or name in wanted]
+        kept = [name for name in before.models if name in installed or name in wanted]
         fresh = [name for name in dict.fromkeys(wanted) if name not in installed and name not in kept]
-        return Receipt(models=(*kept, *fresh))
+        return Receipt(models=(*kept, *fresh), keys=self._wanted_keys(before.keys))
+
+    def _wanted_keys(self, before: tuple[str, ...]) -> tuple[str, ...]:
+        if is_closed(self.context):
+            return before
+        trusted = {known.fingerprint for known in trusted_keys(self.context.paths)}
+        kept = (key for key in before if key in trusted or key in self.keys)
+        return tuple(dict.fromkeys((*kept, *self.keys)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +241,42 @@ class RemovalStep:
         remove(self.context, self.model_id)
         receipt = read_receipt(self.context)
         if self.model_id in receipt.models:
-            write_receipt(self.context, Receipt(models=tuple(n for n in receipt.models if n != self.model_id)))
+            left = tuple(name for name in receipt.models if name != self.model_id)
+            write_receipt(self.context, msgspec.structs.replace(receipt, models=left))
 
 
-def removals(world: World, lock: Lock) -> tuple[RemovalStep, ...]:
+@dataclass(frozen=True, slots=True)
+class FormerStep:
+    """Former versions of a model that `apply` brought, beyond what is kept."""
+
+    context: Context
+    model_id: str
+    kept: int
+
+    @property
+    def name(self) -> str:
+        """Of the step."""
+        return f"former versions {self.model_id}"
+
+    def look(self) -> Change | None:
+        """Count them, when the model itself is as wanted."""
+        old = self._old()
+        if not old:
+            return None
+        before = "".join(f"{one.version}\n" for one in old)
+        return Change(sentence=f"Remove {', '.join(one.version for one in old)}: beyond what is kept.", before=before)
+
+    def do(self) -> None:
+        """Take them away, one by one."""
+        for one in self._old():
+            self.context.store.forget(one.id, one.serial)
+
+    def _old(self) -> tuple[Installed, ...]:
+        brought = self.model_id in read_receipt(self.context).models
+        return self.context.store.former(self.model_id)[self.kept :] if brought else ()
+
+
+def removals(world: World, lock: Lock) -> tuple[RemovalStep | FormerStep, ...]:
     """What the section [retention] asks to take away, oldest first."""
     retention = world.file.site.retention
     context = replace(world.context, sources=())
@@ -213,39 +284,15 @@ def removals(world: World, lock: Lock) -> tuple[RemovalStep, ...]:
     foreign = ids_of_host(context.store)
     installed = [record.id for record in context.store.installed() if record.id not in foreign]
     brought = [name for name in read_receipt(context).models if name in installed and name not in wanted]
-    steps = []
+    steps: list[RemovalStep | FormerStep] = []
     if retention.old_models is not None:
+        steps += [FormerStep(context, name, retention.old_models) for name in sorted(wanted)]
         old = brought[: max(0, len(brought) - retention.old_models)]
         steps += [RemovalStep(context, name, "an earlier choice, beyond what is kept") for name in old]
     if retention.unlisted == "remove":
         others = [name for name in installed if name not in wanted and name not in brought]
         steps += [RemovalStep(context, name, "the site file does not list it") for name in others]
     return tuple(steps)
-
-
-def read_receipt(context: Context) -> Receipt:
-    """What was brought so far. Raises IntegrityError for a receipt that cannot be understood."""
-    path = _receipt_path(context)
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Receipt)
-    except FileNotFoundError:
-        return Receipt()
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise IntegrityError(
-            f"The record {path} of what this file installed cannot be used.",
-            hint="Put back a copy, or delete it: models that are here already then count as installed by others.",
-        ) from error
-
-
-def write_receipt(context: Context, receipt: Receipt) -> None:
-    """Put it in its place in one move. Raises NotWritable."""
-    path = _receipt_path(context)
-    with disk_errors(path.parent), folders(path.parent):
-        write_durably(path, msgspec.json.format(msgspec.json.encode(receipt), indent=2) + b"\n")
-
-
-def _receipt_path(context: Context) -> Path:
-    return context.paths.state / RECEIPT_NAME
 
 
 def _damage(context: Context, record: Installed) -> str | None:
@@ -268,10 +315,17 @@ def _verdict(layout: Layout, context: Context, number: int, record: Installed) -
     return None if is_unchanged(layout, file) else examine(layout, file, context.report)
 
 
-def _description(pinned: PinnedModel) -> str:
-    lines = [pinned.id, *(f"  {file.sha256 or 'hash at first use'}  {file.name}" for file in pinned.all_files)]
+def _first_other(promised: Sequence[PinnedFile], found: Sequence[StoredFile | CataloguedFile]) -> str | None:
+    """The first file whose promised hash is not that of the file of its name."""
+    hashes = {file.name: file.sha256 for file in found}
+    others = (file.name for file in promised if file.sha256 is not None and hashes.get(file.name) != file.sha256)
+    return next(others, None)
+
+
+def _description(model_id: str, files: Sequence[PinnedFile | StoredFile]) -> str:
+    lines = [model_id, *(f"  {file.sha256 or 'hash at first use'}  {file.name}" for file in files)]
     return "".join(f"{line}\n" for line in lines)
 
 
 def _listed(receipt: Receipt) -> str:
-    return "".join(f"{name}\n" for name in receipt.models)
+    return "".join(f"{name}\n" for name in (*receipt.models, *(f"key {key}" for key in receipt.keys)))

@@ -30,6 +30,9 @@ class ModelWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     best: Annotated[
         Purpose | None, _meant("The best model for this that fits, within the policy; in place of `name`.", "code")
     ] = None
+    purpose: Annotated[
+        Purpose | None, _meant("What the model of `name` is for; for `vision` its projector comes too.", "vision")
+    ] = msgspec.field(default=None, name="for")
     context: Annotated[int | str, _meant("Context in tokens: prompt and answer.", "32k")] = DEFAULT_CONTEXT_TOKENS
     min_speed: Annotated[float, _meant("Slowest acceptable speed of writing, in tok/s.", 10)] = DEFAULT_MIN_DECODE_TOK_S
     language: Annotated[str | None, _meant("Language that the model must be made for.", "de")] = None
@@ -39,6 +42,8 @@ class ModelWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         """Refuse what contradicts itself."""
         if (self.name is None) == (self.best is None):
             raise ValueError("it must have either name or best")
+        if self.best is not None and self.purpose is not None:
+            raise ValueError("best already says what it is for; leave out the key for")
         read_tokens(self.context)
         if self.min_speed < 0:
             raise ValueError("min_speed must not be negative")
@@ -49,7 +54,7 @@ class ModelWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return Workload(
             context_tokens=read_tokens(self.context),
             min_decode_tok_s=self.min_speed,
-            purpose=self.best or "chat",
+            purpose=self.best or self.purpose or "chat",
             language=self.language,
             users=self.users,
         )
@@ -57,7 +62,8 @@ class ModelWish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     @property
     def text(self) -> str:
         """The wish in words: by them the lock file knows it again."""
-        need = [f"{read_tokens(self.context)} tokens", f"{self.min_speed:g} tok/s"]
+        need = [f"for {self.purpose}"] if self.purpose else []
+        need += [f"{read_tokens(self.context)} tokens", f"{self.min_speed:g} tok/s"]
         need += [f"language {self.language}"] if self.language else []
         need += [f"{self.users} users"] if self.users > 1 else []
         return f"{self.name or f'best {self.best}'}, {', '.join(need)}"
@@ -138,7 +144,9 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     old_models: Annotated[
         Annotated[int, msgspec.Meta(ge=0)] | None,
         _meant(
-            "How many models that an earlier `apply` installed, and that are no longer listed, stay. Default: all.", 1
+            "How many models that an earlier `apply` installed, and that are no longer listed, stay; and how many "
+            "former versions of each that is listed. Default: all.",
+            1,
         ),
     ] = None
     unlisted: Annotated[

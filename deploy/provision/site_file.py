@@ -96,8 +96,8 @@ def _converted(found: dict[str, Any], text: str, path: Path) -> Site:
 def _unknown(path: Path, text: str, place: Place, key: str) -> UsageError:
     section = str(place[0]) if place else ""
     kind = SECTIONS[section] if section else Site
-    near = difflib.get_close_matches(key, kind.__struct_fields__, n=1, cutoff=_NEAR)
-    known = ", ".join(kind.__struct_fields__)
+    near = difflib.get_close_matches(key, kind.__struct_encode_fields__, n=1, cutoff=_NEAR)
+    known = ", ".join(kind.__struct_encode_fields__)
     hint = f"Did you mean {near[0]}?" if near else f"There are {known}."
     where = f" in [{section}]" if section else ""
     return UsageError(

@@ -68,7 +68,7 @@ def carry_out(
 ) -> tuple[tuple[StepReport, ...], tuple[LandfastError, ...]]:
     """Take the steps in turn until one fails; with `check` only look, at all of them.
 
-    `begin` is called once, before the first change.
+    `begin` is called once, before the first change; it may wait for another run to end.
     """
     reports: list[StepReport] = []
     errors: list[LandfastError] = []
@@ -79,10 +79,11 @@ def carry_out(
             continue
         try:
             found = step.look()
-            if found is not None and not check:
-                if not started:
-                    begin()
+            if found is not None and not check and not started:
+                begin()
                 started = True
+                found = step.look()  # another run may have done it while this one waited
+            if found is not None and not check:
                 _do(step, found)
         except LandfastError as error:
             errors.append(error)

@@ -1,7 +1,6 @@
 """The world as a site file wants it: its policy, its sources in their order, its trusted keys."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from deploy.bundle.reading import is_bundle, open_bundle, read_bundle
+from deploy.bundle.reading import Bundle, is_bundle, open_bundle, read_bundle
 from deploy.bundle.signing import signer, verify_with
 from deploy.bundle.source import BundleSource
 from deploy.catalog.model import Artifact, Catalog, Model
 from deploy.commands.context import Context
-from deploy.commands.places import source_at
+from deploy.commands.places import bundle_of, source_at, with_bundle
 from deploy.commands.sources import admitted_sources, place_of
 from deploy.errors import IntegrityError, LandfastError, NotFound, PolicyRefused
 from deploy.keys import fingerprint, load_public_key
@@ -22,6 +21,7 @@ from deploy.paths import SCOPE, SYSTEM_ROOT, Paths, current, resolve
 from deploy.policy.document import parse
 from deploy.policy.policy import FILE_NAME, Policy
 from deploy.provision.lock import Lock, PinnedModel
+from deploy.provision.receipt import read_receipt
 from deploy.provision.site_file import SiteFile, read_site
 from deploy.sources.all import default_sources
 from deploy.sources.base import Source
@@ -45,25 +45,31 @@ class World:
 
     @cached_property
     def sourced(self) -> Context:
-        """With the sources that the site file names and its policy admits.
+        """With the sources that the site file names and its policy admits, and the rules that a bundle brings.
 
         Raises NotFound for a place that is not there, IntegrityError and PolicyRefused for a bad bundle.
         """
         kinds = self.file.site.sources.kinds
         wanted = [source for kind in kinds for source in self._of_kind(kind)] if kinds else self.offered
         sources, barred = admitted_sources(self.context.policy, tuple(wanted))
-        bundle = next((source for source in sources if isinstance(source, BundleSource)), None)
-        return replace(
-            self.context,
-            sources=sources,
-            barred=(*self.context.barred, *barred),
-            catalog=self.context.catalog if bundle is None else _newer(self.context.catalog, bundle),
-        )
+        context = replace(self.context, sources=sources, barred=(*self.context.barred, *barred))
+        bundle = bundle_of(context)
+        return context if bundle is None else with_bundle(context, bundle)
 
     @property
     def bundle(self) -> BundleSource | None:
         """The bundle, where the site file names one."""
-        return next((source for source in self.sourced.sources if isinstance(source, BundleSource)), None)
+        return bundle_of(self.sourced)
+
+    @cached_property
+    def retired(self) -> tuple[str, ...]:
+        """Fingerprints of keys that the file listed at an earlier `apply` and lists no longer."""
+        return tuple(key for key in read_receipt(self.context).keys if key not in self.fingerprints)
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Of the keys that the file lists."""
+        return tuple(map(fingerprint, self.keys))
 
     def pinned(self, lock: Lock, context: Context) -> Context:
         """A context whose catalogue promises what the lock file promises. Raises IntegrityError where they differ."""
@@ -88,14 +94,23 @@ class World:
                 f"There is no bundle in {place}.", hint="Check the path, and that the disk or stick is connected."
             )
         try:
-            return BundleSource(open_bundle(place, self.context.paths))
+            bundle = open_bundle(place, self.context.paths)
         except PolicyRefused:
             bundle = read_bundle(place)
+            self._require_listed(bundle)
             key = next((key for key in self.keys if fingerprint(key) == signer(bundle.signature)), None)
             if key is None:
                 raise
             verify_with(bundle.raw, bundle.signature, key)
-            return BundleSource(bundle)
+        self._require_listed(bundle)
+        return BundleSource(bundle)
+
+    def _require_listed(self, bundle: Bundle) -> None:
+        if signer(bundle.signature) in self.retired:
+            raise PolicyRefused(
+                f"The bundle is signed by a key that the site file no longer lists: {signer(bundle.signature)}.",
+                hint="Have the bundle made with a key of [sources] trusted_keys, or list its key there again.",
+            )
 
 
 def wanted_world(context: Context, file: SiteFile) -> World:
@@ -136,14 +151,6 @@ def _policy(now: Policy, file: SiteFile, path: Path) -> Policy:
         return now
     others = tuple(document for document in now.documents if Path(document.file) != path)
     return Policy((parse(file.policy.decode(), path), *others))
-
-
-def _newer(own: Callable[[], Catalog], bundle: BundleSource) -> Callable[[], Catalog]:
-    def choose() -> Catalog:
-        mine, brought = own(), bundle.catalogue()
-        return brought if brought is not None and brought.dated > mine.dated else mine
-
-    return choose
 
 
 def _promising(catalog: Catalog, pins: dict[str, PinnedModel]) -> Catalog:

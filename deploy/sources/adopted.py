@@ -36,7 +36,7 @@ class Adopted:
         """Offer what it was made for."""
         if any(file.sha256 not in self._paths for file in artifact.files):
             return NoOffer(source=self.name, reason="it was made for other files")
-        return Offer(source=self.name, download_bytes=0)
+        return Offer(source=self.name)
 
     def fetch(self, artifact: Artifact, staging: Path, report: Report) -> tuple[Path, ...]:
         """Bring the files into staging. The store hashes them, like those of every other source."""

@@ -1,4 +1,4 @@
-"""One short request that tells whether a server answers, kept within its time whatever the network does."""
+"""Whether a server or a folder answers, told within its time whatever the network does."""
 
 import http.client
 import re
@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 from typing import Final
@@ -40,6 +41,22 @@ def within(timeout_s: float, ask: Callable[[], Answer], silent: Answer) -> Answe
         return box.get(timeout=timeout_s)
     except Empty:
         return silent
+
+
+def folder_answers(path: Path, timeout_s: float) -> Answer:
+    """Look whether a folder, or a file, is there. A dead network share counts as absent when the time is over."""
+
+    def look() -> Answer:
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return Answer(reachable=False, reason=f"{path} is not there")
+        except OSError as error:
+            return Answer(reachable=False, reason=f"{path} cannot be used: {error.strerror}")
+        return Answer(reachable=True, reason=f"{path} is there")
+
+    silent = Answer(reachable=False, reason=f"{path} gave no answer within {timeout_s:g} s")
+    return within(timeout_s, look, silent)
 
 
 def http_answers(

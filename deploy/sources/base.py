@@ -37,8 +37,6 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True):
 
     source: str
     """The source's name and place, as a person would say it: "package index", "hub at …"."""
-    download_bytes: int
-    """What passes the network; 0 for a folder."""
 
 
 class NoOffer(msgspec.Struct, frozen=True, kw_only=True):

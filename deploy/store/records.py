@@ -201,31 +201,30 @@ def encode(record: Installed) -> bytes:
     return checksummed(msgspec.json.format(msgspec.json.encode(current), indent=2))
 
 
-def read_record(path: Path) -> Installed | Damaged:
+def read_record(path: Path, name: str) -> Installed | Damaged:
     """Read one lock file. One that is broken is an answer, not an error; one that is gone is FileNotFoundError.
 
-    That of a former version is called by its number and lies in a folder that is called by the model.
+    `name` is what its place says that it is about: a model's id, or the name of a former version.
     """
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
         raise
     except OSError as error:
-        return _damaged(path, f"it cannot be read ({error.strerror or error})")
+        return _damaged(path, name, f"it cannot be read ({error.strerror or error})")
     try:
         record = msgspec.json.decode(raw, type=Installed)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return _damaged(path, _reason(raw, str(error)))
-    if (record.version if path.stem.isdigit() else record.id) != _name_of(path):
-        return _damaged(path, f"it is about another model, {record.id}")
+        return _damaged(path, name, _reason(raw, str(error)))
+    if name not in {record.id, record.version}:
+        return _damaged(path, name, f"it is about another model, {record.id}")
     if not is_intact(raw):
-        return _damaged(path, "it was altered after it was written")
+        return _damaged(path, name, "it was altered after it was written")
     return record
 
 
-def _damaged(path: Path, reason: str) -> Damaged:
+def _damaged(path: Path, name: str, reason: str) -> Damaged:
     """A damaged lock file and its cure."""
-    name = _name_of(path)
     anew = "" if "#" in name else f"`landfast install {name}` to write it again, or "
     return Damaged(
         id=name,
@@ -233,11 +232,6 @@ def _damaged(path: Path, reason: str) -> Damaged:
         reason=f"The store's record of {name} cannot be used: {reason}.",
         hint=f"Run {anew}`landfast models remove {name}`.",
     )
-
-
-def _name_of(path: Path) -> str:
-    """The model, or the former version of one, that a lock file speaks of by its place."""
-    return version_name(entry_id(path.parent.name), path.stem) if path.stem.isdigit() else entry_id(path.stem)
 
 
 def _reason(raw: bytes, detail: str) -> str:

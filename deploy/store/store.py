@@ -241,7 +241,7 @@ class Store:
         with disk_errors(self._layout.models):
             for path in sorted(self._layout.models.glob("*.json")):
                 with contextlib.suppress(FileNotFoundError):
-                    yield read_record(path)
+                    yield read_record(path, entry_id(path.stem))
 
     def _usable(self, installed: Installed, file: StoredFile, report: Report) -> StoredFile:
         """A file that may be loaded, with its identity of now."""
@@ -269,7 +269,7 @@ class Store:
             path = self._layout.record(installed.id)
             if (current := self._layout.in_use(installed.id)) is None or current.serial != installed.serial:
                 path = self._layout.former_record(installed.id, installed.serial)
-            written = read_record(path)
+            written = read_record(path, installed.version)
             if isinstance(written, Installed) and _bare(written) == _bare(installed):
                 self._layout.write_record(path, encode(installed))
 

@@ -12,7 +12,15 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from deploy.errors import Incomplete, IntegrityError, InvalidModel, LandfastError, NotEnoughSpace, NotFound
+from deploy.errors import (
+    Incomplete,
+    IntegrityError,
+    InvalidModel,
+    LandfastError,
+    NotEnoughSpace,
+    NotFound,
+    larger_disk,
+)
 from deploy.quantities import gigabytes
 from deploy.sources.base import Report
 from deploy.sources.seen import Seen, identity
@@ -202,8 +210,8 @@ def open_transaction(
         with layout.store_lock():
             layout.undo(key)
         layout.incoming(key).mkdir(parents=True, exist_ok=True)
-    _preflight(layout.incoming(key), need_bytes)
     try:
+        _preflight(layout.incoming(key), need_bytes)
         yield Transaction(layout, key, report, present())
     finally:
         # What cannot be tidied now is tidied when the next transaction begins, and must not hide the first error.
@@ -230,8 +238,8 @@ def _preflight(staging: Path, need_bytes: int) -> None:
         free = shutil.disk_usage(staging).free
     if missing > free:
         raise NotEnoughSpace(
-            f"{gigabytes(missing)} are needed, and {staging} has {gigabytes(free)} free.",
-            hint="Free some space, choose a smaller model, or set LANDFAST_HOME to a folder on a larger disk.",
+            f"{gigabytes(missing)} is needed, and {staging} has {gigabytes(free)} free.",
+            hint=f"Free some space, choose a smaller model, or {larger_disk(staging)}.",
         )
 
 

@@ -22,8 +22,6 @@ from scripts.bench.tools import as_options, bench
 
 PROMPT_TOKENS: Final = 512
 ANSWER_TOKENS: Final = 64
-REPETITIONS: Final = 3
-"""Of each round, for both sides; a round counts their median."""
 WARM_UP_TOKENS: Final = 16
 """Enough for the process to have tried how many threads are best, once for a session."""
 SAMPLE_WORDS: Final = 32
@@ -82,24 +80,27 @@ def digits(words: int) -> str:
 
 
 def measure(model: Path, name: str, plan: LoadPlan) -> Round:
-    """llama-bench, then the engine process, both fresh and warmed up."""
+    """llama-bench reading, the engine process, llama-bench writing equally deep in a text: all fresh and warmed up."""
     disturbance = Disturbance()
-    rows = bench(model, ["-p", str(PROMPT_TOKENS), "-n", str(ANSWER_TOKENS), *as_options(plan)], REPETITIONS)
+    options = as_options(plan)
+    (their_reading,) = bench(model, ["-p", str(PROMPT_TOKENS), "-n", "0", *options])
     session = LlamaEngine().open([model], plan, lambda _: None)
     try:
+        depth = answer(session, COUNTING, 1, 0.0).prompt_tokens
         prompt = prompt_of(session, PROMPT_TOKENS - 2)
         answer(session, f"Warm up. {prompt}", WARM_UP_TOKENS, 0.6)
-        readings = [answer(session, f"{first} {prompt}", 1, 0.0) for first in range(1, REPETITIONS + 1)]
-        writings = [answer(session, COUNTING, ANSWER_TOKENS, 0.6) for _ in range(REPETITIONS)]
+        reading = answer(session, f"1 {prompt}", 1, 0.0)
+        writing = answer(session, COUNTING, ANSWER_TOKENS, 0.6)
     finally:
         session.close()
+    (their_writing,) = bench(model, ["-p", "0", "-n", str(ANSWER_TOKENS), "-d", str(depth), *options])
     return Round(
         model.stem,
         name,
-        bench_prompt=next(row.tok_s for row in rows if row.n_prompt),
-        bench_decode=next(row.tok_s for row in rows if row.n_gen),
-        our_prompt=statistics.median((it.prompt_tokens - it.reused_tokens) / it.first_token_s for it in readings),
-        our_decode=statistics.median(it.decode_tok_s for it in writings),
+        bench_prompt=their_reading.tok_s,
+        bench_decode=their_writing.tok_s,
+        our_prompt=(reading.prompt_tokens - reading.reused_tokens) / reading.first_token_s,
+        our_decode=writing.decode_tok_s,
         others=disturbance.share(),
     )
 
@@ -137,9 +138,11 @@ def main(record: Path, models: list[Path], count: int) -> None:
     rounds = [found for found in taken if found.others <= LIMIT]
     intro = (
         "`python -m scripts.bench.engine RECORD.jsonl MODEL.gguf ROUNDS`: tokens per second through the sealed engine "
-        "process, by the clock, drawing at temperature 0.6 and sending included, beside "
-        "llama-bench (which draws nothing) with the same plan: same build, same file, in turn. Medians; the shares are "
-        f"medians of the rounds' own. Rounds in which other programs used more than {LIMIT:.0%} of a core are left out."
+        "process, by the clock, drawing at temperature 0.6 and sending included, beside llama-bench (which draws "
+        "nothing) with the same plan and as deep in a text: same build, same file, in turn. Each round has a process "
+        "of each, warmed up, and counts once: processes differ more than what one of them does again. Medians; the "
+        "shares are medians of the rounds' own. Rounds in which other programs used more than "
+        f"{LIMIT:.0%} of a core are left out."
     )
     write_section("engine", f"## Through the engine process\n\n{intro}\n\n{section(rounds)}")
 

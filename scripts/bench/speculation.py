@@ -14,6 +14,7 @@ import msgspec
 from deploy.engine.client import LlamaEngine
 from deploy.engine.load_plan import LoadPlan
 from deploy.engine.protocol import ChatMessage, Done, Generate, Sampling, Stats
+from deploy.engine.speculate import MOST_GUESSES
 from scripts.bench.report import table, write_section
 
 TEXT: Final = (
@@ -31,7 +32,6 @@ TASKS: Final = {
     "translate": "Translate into French: The ship left the harbour in the morning and came back in the evening.",
 }
 TOKENS: Final = 200
-GUESSES: Final = 7
 
 
 def answers(model: Path, plan: LoadPlan, seed: int) -> dict[str, Stats]:
@@ -68,7 +68,7 @@ def pairs(model: Path, seed: int) -> list[Pair]:
             context_tokens=2048, threads=len(os.sched_getaffinity(0)), flash_attention=attention
         )  # fmt: skip
         without = answers(model, plain, seed)
-        with_it = answers(model, msgspec.structs.replace(plain, speculation_tokens=GUESSES), seed)
+        with_it = answers(model, msgspec.structs.replace(plain, speculation_tokens=MOST_GUESSES), seed)
         name = "flash" if attention else "plain"
         taken += [Pair(task, name, stats, with_it[task]) for task, stats in without.items()]
     return taken
@@ -96,8 +96,8 @@ def main(model: Path, rounds: int) -> None:
     rows = [row([pair for pair in taken if (pair.task, pair.attention) == key]) for key in keys]
     header = ("Task", "Attention", "Plain, tok/s", "Guessing", "Times", "Right", "Off at the end, because")
     intro = (
-        f"`python -m scripts.bench.speculation MODEL.gguf ROUNDS`: {model.stem}, drawn as its makers recommend, at "
-        f"most {GUESSES} guesses a step, {TOKENS} tokens, medians of {rounds} seeds. At temperature 0 nothing is "
+        f"`python -m scripts.bench.speculation MODEL.gguf ROUNDS`: {model.stem}, drawn as its makers recommend, "
+        f"{TOKENS} tokens at most, medians of {rounds} seeds. At temperature 0 nothing is "
         "guessed: the engine rounds differently when it computes several tokens at once, and the text must not change."
     )
     shown = table(header, rows)

@@ -99,6 +99,40 @@ def test_a_wrong_value_is_told_in_plain_words(landfast: Landfast, words: tuple[s
     assert told in refused(landfast(*words), ExitCode.USAGE)
 
 
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("run", "--system"), "Give the system prompt after it. To use what all users of this host share: "),
+        (("run", "--system", "Be brief."), "--system takes the text that follows as the system prompt"),
+        (("install", "--system", "x"), "It comes before the command: `landfast --system install`."),
+        (("models", "show", "--policy", "x"), "It comes before the command: `landfast --policy FILE models show`."),
+        (("--seed", "1", "run", "Hello"), "Only --policy and --system come before the command"),
+        (("Why is the sky blue?",), "To ask a model, run `landfast run"),
+        (("--system", "Be brief.", "run", "Hello"), "a system prompt comes after that, with --system."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_what_stands_in_the_wrong_place_is_told_its_own(landfast: Landfast, words: tuple[str, ...], hint: str) -> None:
+    """Most of all --system, which means the whole host before the command and the system prompt after `run`."""
+    assert hint in refused(landfast(*words), ExitCode.USAGE)
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        (("run", "--resume", "x", "--context", "1k"), "run"),
+        (("run", "one", "two", "three"), "run"),
+        (("sessions", "remove"), "sessions remove"),
+    ],
+    ids=["resume", "words", "of a group"],
+)
+def test_an_envelope_names_the_command_however_early_it_failed(
+    landfast: Landfast, words: tuple[str, ...], command: str
+) -> None:
+    """Whoever reads many of them sorts by it."""
+    assert json.loads(landfast(*words, "--json").stdout)["command"] == command
+
+
 @pytest.mark.parametrize("command", ["plan", "install", "run"])
 def test_an_unknown_model_is_answered_with_the_nearest(landfast: Landfast, command: str) -> None:
     """A slip of the finger costs one more line, not a search."""
@@ -327,7 +361,7 @@ def test_ctrl_c_while_it_waits_for_the_pipe(landfast: Landfast, words: tuple[str
     if "--json" in words:
         assert json.loads(out)["errors"][0]["code"] == "interrupted"
     else:
-        assert told == "Error: Stopped.\n"
+        assert told.endswith("Error: Stopped.\n")
 
 
 def wait_until_it_reads(pid: int) -> None:
@@ -336,7 +370,7 @@ def wait_until_it_reads(pid: int) -> None:
     limit = time.monotonic() + 10
     while time.monotonic() < limit:
         try:
-            if "pipe" in channel.read_text():
+            if any(word in channel.read_text() for word in ("pipe", "poll", "select")):
                 return
         except OSError:
             break

@@ -33,7 +33,8 @@ def test_two_models_are_compared_in_two_columns(landfast: Landfast) -> None:
     """Hard, reclaimable and peak memory of both."""
     landfast.json("compare", "qwen3-0.6b:Q8_0", "qwen3-4b:Q4_K_M", "--context", "4k", "--json", schema="compare")
     text = landfast("compare", "qwen3-0.6b:Q8_0", "qwen3-4b:Q4_K_M").stdout
-    assert all(word in text for word in ("Hard", "Reclaimable", "Peak", "times as much memory"))
+    assert "too-" not in text, "a verdict is words, with its mark"
+    assert all(word in text for word in ("fits", "Hard", "Reclaimable", "Peak", "times as much memory"))
 
 
 def test_a_purpose_is_asked_for_in_plain_words(landfast: Landfast) -> None:

@@ -172,3 +172,8 @@ def test_titles_and_excerpts_are_one_short_line(text: str, word: str) -> None:
     assert len(title_of(text)) <= 60
     assert "\n" not in title_of(text)
     assert "\n" not in excerpt(text, word.casefold())
+
+
+def test_what_was_found_stands_in_its_excerpt() -> None:
+    """Also behind many letters that are two without case: of ß the search makes ss."""
+    assert "Ziel" in excerpt("Straße " * 200 + "Ziel" + " Straße" * 200, "ziel")

@@ -1,17 +1,29 @@
-"""Images in the chat line by line: shown by a line of its own, refused with a cure, and gone with the conversation."""
+"""The chat line by line: images, commands, and what ends it."""
 
 import dataclasses
+import os
+import pty
+import readline
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.commands.chat import Conversation
-from deploy.edge_chat import _drop, _one_turn, _result, _show, _Talk
+from deploy.commands.install import InstallRequest, install
+from deploy.edge import Ended
+from deploy.edge_ask import Asking
+from deploy.edge_chat import _converse, _drop, _next_line, _one_turn, _result, _show, _Talk, _turns
 from deploy.engine.fake import FakeEngine
 from deploy.engine.files import Projector
 from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import Event, Sampling
 from deploy.errors import ExitCode, NotFound, UsageError
+from deploy.fit.fit import Workload
 from tests.support.cli import Landfast, refused
 from tests.support.eyes import disc, png, projector, write_projector
 from tests.support.world import world
@@ -110,6 +122,102 @@ def test_the_result_names_the_images_and_does_not_hold_them(tmp_path: Path, phot
     assert [(one.name, one.width, one.height) for one in result.data.images] == [("photo one.png", 200, 100)]
 
 
+class Keyboard:
+    """A terminal at which these lines are typed, Ctrl+C and the end of the process among them."""
+
+    def __init__(self, *typed: str | BaseException) -> None:
+        """In this order."""
+        self._typed = iter(typed)
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+    def line(self) -> str:
+        """What `input` gives or raises."""
+        what = next(self._typed)
+        if isinstance(what, BaseException):
+            raise what
+        return what
+
+
+def at_keyboard(monkeypatch: pytest.MonkeyPatch, *typed: str | BaseException) -> None:
+    """Let this be typed."""
+    keyboard = Keyboard(*typed)
+    monkeypatch.setattr("sys.stdin", keyboard)
+    monkeypatch.setattr("builtins.input", keyboard.line)
+
+
+def test_ctrl_c_drops_what_is_typed_and_only_twice_in_a_row_ends_the_chat(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever presses it once too often to stop an answer does not lose the conversation."""
+    at_keyboard(monkeypatch, KeyboardInterrupt(), "Hello", KeyboardInterrupt(), KeyboardInterrupt())
+    assert _next_line() == "Hello"
+    assert "Ctrl+D ends the chat" in capsys.readouterr().err
+    assert _next_line() is None
+
+
+def test_ctrl_c_on_a_line_that_is_typed_never_ends_the_chat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is how a line is given up, however often."""
+    at_keyboard(monkeypatch, KeyboardInterrupt(), KeyboardInterrupt(), KeyboardInterrupt(), "Hello")
+    monkeypatch.setattr("deploy.edge_chat._typed", lambda: "half a quest")
+    assert _next_line() == "Hello"
+
+
+def test_a_chat_that_is_ended_from_outside_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the prompt at once; in mid-answer it does not wait for another message."""
+    at_keyboard(monkeypatch, Ended(), "never asked")
+    assert _next_line() is None
+    going = talk(tmp_path)
+
+    def ended(*_: object) -> Iterator[Event]:
+        raise Ended
+
+    monkeypatch.setattr(going.conversation, "say", ended)
+    with pytest.raises(Ended):
+        _one_turn(going, "Hello?")
+
+
+@pytest.mark.skipif(getattr(readline, "_READLINE_VERSION", 0) < 0x0801, reason="This line editor cannot.")
+def test_several_lines_that_are_pasted_are_one_message() -> None:
+    """As a terminal marks them; the prompt is the line editor's own, so that it is not written over."""
+    ours, theirs = pty.openpty()
+    script = "from deploy.edge_chat import _read_line; print(repr(_read_line()))"
+    at = {"stdin": theirs, "stdout": theirs, "stderr": theirs, "env": {**os.environ, "TERM": "xterm"}}
+    with subprocess.Popen([sys.executable, "-c", script], **at) as reading:  # type: ignore[call-overload]
+        os.close(theirs)
+        seen = heard(ours, b"You: ")
+        os.write(ours, b"\x1b[200~one\ntwo\x1b[201~\r")
+        seen += heard(ours, b"'\r\n")
+        reading.wait(10)
+    os.close(ours)
+    assert b"'one\\ntwo'" in seen
+
+
+def heard(terminal: int, end: bytes) -> bytes:
+    """What comes from a terminal, up to these bytes."""
+    seen = b""
+    while end not in seen:
+        ready, _, _ = select.select([terminal], [], [], 20)
+        assert ready, seen
+        seen += os.read(terminal, 4096)
+    return seen
+
+
+def test_a_command_that_there_is_not_is_no_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """/help says what can be typed, a slip does too; a path with words after it goes to the model."""
+    at_keyboard(monkeypatch, "/help", "/clear", "/etc/hosts: what is it?", "/bye")
+    going = talk(tmp_path)
+    _turns(going)
+    told = capsys.readouterr().err
+    assert told.count("/new begins a new conversation") == 2
+    assert "There is no command /clear." in told
+    assert [turn.content for turn in going.conversation.turns[::2]] == ["/etc/hosts: what is it?"]
+
+
 @pytest.mark.engine
 def test_a_conversation_about_images_with_a_real_model(smollm2_path: Path, tmp_path: Path) -> None:
     """What was read of the image is not read again; a broken one is refused, and the engine answers what follows."""
@@ -127,3 +235,24 @@ def test_a_conversation_about_images_with_a_real_model(smollm2_path: Path, tmp_p
     assert told["data"]["projector"]["kind"] == "mlp"
     assert (told["status"], told["exit_code"], len(told["errors"])) == ("partial", 8, 1)
     assert "cannot be kept" in refused(landfast(*words, "--keep", "it"), 2)
+
+
+def test_a_journal_that_cannot_be_written_any_more_is_told_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The load is in it and the answers are not."""
+    here = world(tmp_path)
+    install(here, InstallRequest(model="tiny"))
+    lines = iter(["Hi", None])
+
+    def typed() -> str | None:
+        file = here.paths.journal / "journal.jsonl"
+        if file.is_file():
+            file.unlink()
+            file.mkdir()
+        return next(lines)
+
+    monkeypatch.setattr("deploy.edge_chat._next_line", typed)
+    options = Asking(system=None, max_tokens=9, sampling=Sampling(), workload=Workload(context_tokens=256))
+    (told,) = _converse(here, None, options, quiet=True).messages
+    assert told.text.startswith("Not all of this run is in the journal.")

@@ -1,5 +1,6 @@
 """The journal: every change is found, nothing is lost by a crash, and nothing that was said is in it."""
 
+import contextlib
 import datetime as dt
 import json
 import os
@@ -10,14 +11,17 @@ import time
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from deploy.commands.journal import export
 from deploy.errors import IntegrityError, NotWritable
 from deploy.journal import CHECKPOINT_EVERY, Event, Journal, Note
 from deploy.keys import signing_key
 from deploy.paths import Paths
+from tests.support.world import world
 
 REPOSITORY: Final = Path(__file__).parents[2]
 LINES: Final = 2 * CHECKPOINT_EVERY + 10
@@ -313,3 +317,92 @@ def test_a_place_that_cannot_be_written_is_told(paths: Paths) -> None:
     paths.state.write_text("a file in its place")
     with pytest.raises(NotWritable, match="journal"):
         Journal(paths).append(answer())
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+def killed_at_note(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """End the process before it writes the length for the time after so many."""
+    left, write = [count], Journal._write_note
+
+    def write_or_end(journal: Journal, note: Note) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        write(journal, note)
+
+    monkeypatch.setattr(Journal, "_write_note", write_or_end)
+
+
+@pytest.mark.parametrize("notes", range(7))
+def test_a_crash_between_a_line_and_its_note_looks_like_no_edit(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, notes: int
+) -> None:
+    """Also where one event writes three lines: a repair, a checkpoint and itself. And after a second crash."""
+    journal = Journal(paths)
+    for count in range(CHECKPOINT_EVERY - 2):
+        journal.append(answer(count))
+    with (paths.journal / "journal.jsonl").open("ab") as torn:
+        torn.write(b'{"n":62')
+    for again in (notes, 0):
+        with monkeypatch.context() as patch:
+            killed_at_note(patch, again)
+            with contextlib.suppress(Killed):
+                journal.append(answer())
+        problem = journal.verify().problem
+        assert problem == "" or "cut off" in problem
+    journal.append(answer())
+    assert journal.verify().whole
+
+
+def test_a_crash_before_the_note_of_a_new_journal_looks_like_no_edit(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The length beside it is still that of the one before."""
+    journal = Journal(paths)
+    journal.append(answer())
+    journal.append(answer())
+    with monkeypatch.context() as patch:
+        killed_at_note(patch, 0)
+        with pytest.raises(Killed):
+            journal.begin_anew(dt.date(2026, 1, 1), dt.date(2026, 1, 2))
+    assert journal.verify().problem == ""
+    journal.append(answer())
+    assert journal.verify().whole
+    assert [json.loads(line)["event"]["kind"] for line in journal.raw_lines()] == ["begin", "answer"]
+
+
+def test_lines_that_were_taken_away_are_told_by_the_next_one(paths: Paths) -> None:
+    """As after a power failure: the next event would hide it, since it writes down the length anew."""
+    journal = Journal(paths)
+    for count in range(5):
+        journal.append(answer(count))
+    file = paths.journal / "journal.jsonl"
+    file.write_bytes(b"".join(file.read_bytes().splitlines(keepends=True)[:3]))
+    assert "lines were changed or removed" in journal.verify().problem
+    journal.append(answer())
+    told = json.loads(list(journal.raw_lines())[3])["event"]
+    assert (told["kind"], told["outcome"]) == ("repair", "2 lines missing")
+
+
+@pytest.mark.parametrize("raw", [b"", b'{"count": 1, "head": "\xff"}'])
+def test_a_damaged_note_is_no_length(paths: Paths, raw: bytes) -> None:
+    """It is told as lines that were changed, whatever bytes are in it."""
+    journal = Journal(paths)
+    journal.append(answer())
+    (paths.journal / "length.json").write_bytes(raw)
+    assert not journal.verify().whole
+
+
+def test_a_damaged_journal_can_be_exported(tmp_path: Path) -> None:
+    """Whoever looks into the damage needs it most: as it stands, and in the envelope as a text."""
+    context = world(tmp_path)
+    context.paths.journal.mkdir(parents=True)
+    (context.paths.journal / "journal.jsonl").write_bytes(b'{"n":0 \xff\n{"n":1}\n')
+    plain = export(context).data
+    assert plain is not None
+    assert [bytes(line) for line in plain.lines] == [b'{"n":0 \xff', b'{"n":1}']
+    printed = msgspec.json.format(msgspec.json.encode(export(context, as_json=True)))
+    assert json.loads(printed)["data"]["lines"] == ['{"n":0 \N{REPLACEMENT CHARACTER}', {"n": 1}]

@@ -116,3 +116,27 @@ def test_the_private_key_is_never_wider_than_its_owner(paths: Paths) -> None:
     finally:
         os.umask(before)
     assert (paths.keys / "signing.pem").stat().st_mode & 0o077 == 0
+
+
+UNKNOWN_CURVE = """-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoEcz1UBgi0DQgAEU0UTQV+GSctlyaLY6ChRiLeCx9e3
+W8mzTt4mq0U6PfTNwKr3G1PcNIL8y4/MUWvZjMZ80ZZYWa3jPlSv0FQ/Aw==
+-----END PUBLIC KEY-----
+"""
+
+
+def test_a_key_of_a_kind_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    """It is a key, and none that could have signed anything here."""
+    (tmp_path / "other.pub").write_text(UNKNOWN_CURVE)
+    with pytest.raises(IntegrityError, match="holds no Ed25519 public key"):
+        load_public_key(tmp_path / "other.pub")
+
+
+def test_the_public_key_alone_is_enough_to_check_with(paths: Paths) -> None:
+    """As an auditor has it; no private key is made beside it."""
+    pem = public_key_pem(signing_key(paths).public_key())
+    (paths.keys / "signing.pem").unlink()
+    found = public_key(paths)
+    assert found is not None
+    assert public_key_pem(found) == pem
+    assert not (paths.keys / "signing.pem").exists()

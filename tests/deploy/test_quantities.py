@@ -2,7 +2,7 @@
 
 import pytest
 
-from deploy.quantities import gigabytes, read_size, read_tokens
+from deploy.quantities import amount, gigabytes, read_size, read_tokens
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,11 @@ def test_what_is_no_context_is_refused(text: str) -> None:
 def test_sizes_are_written_as_people_read_them(count: int, text: str) -> None:
     """Decimal units, two or three figures; something is never nothing."""
     assert gigabytes(count) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 kB"), (1, "1 kB"), (83_402, "83 kB"), (1_000_000, "1 MB"), (23 * 10**9, "23 GB")]
+)
+def test_small_amounts_are_written_in_kilobytes(count: int, text: str) -> None:
+    """Of an image, a megabyte would say too little."""
+    assert amount(count) == text

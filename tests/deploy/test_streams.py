@@ -1,5 +1,7 @@
 """Whoever starts the program with whatever: closed streams, old character sets, a full disk, no home."""
 
+import io
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +10,7 @@ from typing import Final
 
 import pytest
 
+from deploy import edge_ask
 from deploy.errors import ExitCode, UsageError
 from deploy.paths import resolve
 from deploy.sources.pip_settings import read_settings
@@ -207,6 +210,13 @@ def test_the_home_of_an_unknown_user_is_told(landfast: Landfast) -> None:
     assert "Give the whole path." in done.stderr
 
 
+def test_a_name_that_no_file_system_takes_is_told(landfast: Landfast) -> None:
+    """Nobody is asked to report a slip of their own."""
+    done = landfast("bundle", "inspect", "long" * 100)
+    assert done.returncode == ExitCode.NOT_FOUND
+    assert "File name too long" in done.stderr
+
+
 def test_a_file_gets_no_spaces_at_the_ends_of_lines(landfast: Landfast) -> None:
     """What fills a line up in a terminal is only in the way of whoever compares two outputs."""
     lines = landfast("profile").stdout.splitlines()
@@ -222,3 +232,70 @@ def test_a_key_goes_into_the_file_and_its_fingerprint_to_the_reader(landfast: La
     word, fingerprint = done.stderr.split()
     assert word == "Fingerprint"
     assert len(bytes.fromhex(fingerprint)) == 32
+
+
+@pytest.mark.skipif(os.name == "nt", reason="shells of Unix open it so")
+def test_a_standard_input_that_cannot_be_read_gives_no_text(landfast: Landfast) -> None:
+    """As `nohup` leaves it when it is typed in a terminal."""
+    done = with_streams(landfast, "0>/dev/null", "run", "--json")
+    envelope = json.loads(done.stdout)
+    assert (envelope["command"], envelope["errors"][0]["message"]) == ("run", "There is no prompt.")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="shells of Unix open it so")
+def test_nobody_reads_from_what_can_only_be_written(landfast: Landfast) -> None:
+    """Whatever reads it finds the end at once: a chat, a question."""
+    program = "import sys; from deploy.terminal import open_streams as go; go(); sys.exit(len(sys.stdin.readline()))"
+    command = ["/bin/sh", "-c", CLOSED.format("0>/dev/null"), sys.executable, "-c", program]
+    assert subprocess.run(command, env=landfast.environment, check=False, cwd=ROOT, timeout=60).returncode == 0
+
+
+@pytest.mark.skipif(not FULL_DEVICE.exists(), reason="needs /dev/full")
+@pytest.mark.parametrize(("words", "code"), [(("models",), 0), (("plan", "no-such"), 9), (("frobnicate",), 2)])
+@pytest.mark.parametrize("place", ["2>/dev/full", "2> >(exec true)"], ids=["full", "gone"])
+def test_talk_that_nobody_takes_changes_no_exit_code(
+    landfast: Landfast, words: tuple[str, ...], code: int, place: str
+) -> None:
+    """What was done is done, whether the log has room for a sentence about it or not."""
+    command = ["bash", "-c", CLOSED.format(place), *landfast.command(*words)]
+    done = subprocess.run(command, capture_output=True, env=landfast.environment, timeout=60, check=False)
+    assert done.returncode == code
+
+
+class Silent(io.BytesIO):
+    """A standard input that is no terminal, and at which something comes late or never."""
+
+    buffer = property(lambda self: self)
+
+
+def piped(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    """Let this be what is piped in."""
+    monkeypatch.setattr("sys.stdin", Silent(content))
+
+
+def test_whoever_waits_for_text_is_told_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Many programs leave a pipe open that nobody writes to; it would look like a model that thinks."""
+    reading, writing = os.pipe()
+    monkeypatch.setattr(edge_ask, "PIPE_PATIENCE_S", 0.0)
+    with os.fdopen(reading) as stdin:
+        monkeypatch.setattr("sys.stdin", stdin)
+        edge_ask._tell_of_waiting()
+        os.write(writing, b"late")
+        os.close(writing)
+        assert edge_ask._piped_text() == "late"
+    assert "`< /dev/null`" in capsys.readouterr().err
+
+
+def test_the_mark_at_the_start_of_a_file_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Editors of Windows write one, and a vector of it is another one."""
+    piped(monkeypatch, "\ufeffone\r\ntwo".encode())
+    assert edge_ask._lines(edge_ask._piped_text()) == ["one", "two"]
+
+
+def test_more_than_any_model_reads_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As what `yes` writes."""
+    piped(monkeypatch, b"y\n" * 6)
+    with pytest.raises(UsageError, match="piped in, and no model reads that much at once"):
+        edge_ask._piped_text(11)
+    piped(monkeypatch, b"y\n" * 6)
+    assert len(edge_ask._piped_text(12)) == 12

@@ -17,6 +17,9 @@ from tests.support.cli import ROOT
 
 FOLDER: Final = ROOT / "scripts" / "provision"
 SITE: Final = """
+[policy]
+file = "rules.toml"
+
 [store]
 scope = "system"
 
@@ -58,6 +61,7 @@ def playbook(tmp_path: Path, stick: Path) -> Path:
                             "landfast_bundle": str(stick),
                             "landfast_key": str(stick / "landfast-bundle.pub"),
                             "landfast_site": str(tmp_path / "landfast.toml"),
+                            "landfast_beside": [str(tmp_path / "rules.toml")],
                         }
                     ],
                 }
@@ -65,6 +69,7 @@ def playbook(tmp_path: Path, stick: Path) -> Path:
         )
     )
     (tmp_path / "landfast.toml").write_text(SITE.format(stick=stick))
+    (tmp_path / "rules.toml").write_text("[deny]\ncountry = ['XX']\n")
     return tmp_path
 
 
@@ -79,12 +84,15 @@ def test_the_ansible_role_changes_a_host_once(host: Host, playbook: Path) -> Non
     assert host.changed == set()
     assert play(host, playbook)["changed"] > 0
     assert (host.root / "usr/local/bin/landfast").is_symlink()
+    assert "XX" in (host.root / "etc/landfast/policy.toml").read_text()
     before = host.changed
     assert play(host, playbook)["changed"] == 0
     assert play(host, playbook, "--check")["changed"] == 0
     with (playbook / "landfast.toml").open("a") as file:
         file.write('context = "2k"\n')
     assert play(host, playbook, "--check", "--diff")["changed"] > 0
+    (playbook / "rules.toml").write_text("[deny]\ncountry = ['YY']\n")
+    assert play(host, playbook, "--check")["changed"] > 0
     assert host.changed == before
 
 

@@ -35,7 +35,9 @@ case "$*" in
   "-m venv"*)
     mkdir -p "$4/bin"
     cp "$0" "$4/bin/python"
-    printf '#!/bin/sh\\necho "landfast $*" >>"$CALLS"\\necho "$1"\\n' >"$4/bin/landfast"
+    { echo '#!/bin/sh'; echo 'echo "landfast $*" >>"$CALLS"; echo "$1"; echo "Warning: no hub" >&2'
+      echo 'case $1 in select) exit "${SELECT_ENDS-0}" ;; install) exit "${INSTALL_ENDS-0}" ;; esac'
+    } >"$4/bin/landfast"
     chmod +x "$4/bin/landfast" ;;
   "-m pip cache"*) echo "${CACHED-}" ;;
   "-m pip install"*) echo "${PIP_SAYS-}"; [ -z "${PIP_HANGS-}" ] || tail -f /dev/null; [ -z "${PIP_SAYS-}" ] ;;
@@ -121,6 +123,24 @@ def test_the_first_run_explains_the_choice_and_prints_only_the_answer(sandbox: S
     assert sandbox.calls("landfast") == ["profile", "select", "install --yes", "run --yes -- Hello there"]
     assert done.stdout == "run\n"
     assert "select" in done.stderr
+    assert done.stderr.count("Warning: no hub") == 3, "profile, install and run; what select warns of, install says too"
+
+
+@pytest.mark.parametrize(
+    ("select_ends", "install_ends", "code"),
+    [
+        (ExitCode.NOTHING_FITS, ExitCode.NOTHING_FITS, ExitCode.NOTHING_FITS),
+        (ExitCode.INTERRUPTED, 0, ExitCode.INTERRUPTED),
+    ],
+)
+def test_what_stops_the_choice_stops_the_first_run(
+    sandbox: Sandbox, select_ends: int, install_ends: int, code: int
+) -> None:
+    """Why nothing fits is said by the install; Ctrl-C in mid-choice installs nothing, and it can be run again."""
+    done = sandbox.run("quickstart.sh", "Hello", SELECT_ENDS=str(int(select_ends)), INSTALL_ENDS=str(int(install_ends)))
+    assert done.returncode == code
+    assert ("install --yes" in sandbox.calls("landfast")) == (select_ends != ExitCode.INTERRUPTED)
+    assert not (sandbox.root / ".venv" / "quickstart.done").exists()
 
 
 def test_a_second_run_installs_nothing(sandbox: Sandbox) -> None:

@@ -174,7 +174,7 @@ class FakeSource:
     def offer(self, artifact: Artifact) -> Offer | NoOffer:
         """Offer what has all its files here."""
         if all(file.name in self.files for file in artifact.files):
-            return Offer(source=self.name, download_bytes=artifact.size_bytes)
+            return Offer(source=self.name)
         return NoOffer(source=self.name, reason="it is not on the shelf")
 
     def fetch(self, artifact: Artifact, staging: Path, report: Report) -> tuple[Path, ...]:

@@ -19,6 +19,7 @@ from tests.tui.kit import (
     chat,
     in_chat,
     last_answer,
+    looked,
     questions,
     shown,
     small_world,
@@ -156,7 +157,7 @@ async def test_chat_without_any_model_says_where_to_get_one(tmp_path: Path) -> N
         await until(pilot, lambda: app.look is not None)
         await pilot.press("f3")
         await until(pilot, lambda: app.driver.state == "broken")
-        assert "No model is installed. Press F2" in str(chat(app).query_one(Banner).content)
+        assert "Press Enter to choose and install one." in str(chat(app).query_one(Banner).content)
 
 
 async def test_a_message_sent_while_the_model_loads_is_asked_when_it_is_there(tmp_path: Path) -> None:
@@ -268,3 +269,21 @@ async def test_what_a_model_writes_cannot_steer_the_terminal(tmp_path: Path) -> 
         assert drawn.count("hidden") == 1
         assert "[bold]Go[/bold]" in drawn
         assert last_answer(screen).source == nasty
+
+
+async def test_a_question_that_came_before_any_model_is_answered_when_one_is_there(tmp_path: Path) -> None:
+    """Enter leads from the chat to the list, Enter there installs and comes back, and nothing is typed twice."""
+    app = app_over(small_world(tmp_path, engine=FakeEngine("Aye.")))
+    async with app.run_test(size=SMALL) as pilot:
+        await looked(pilot)
+        await pilot.press("f3")
+        await until(pilot, lambda: app.current_mode == "chat" and chat(app).query_one(Banner).has_focus)
+        await pilot.press("escape")
+        await ask(pilot, "Early?")
+        await until(pilot, lambda: app.driver.state == "broken" and chat(app).query_one(Banner).has_focus)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.current_mode == "models")
+        await pilot.press("enter")
+        await until(pilot, lambda: app.current_mode == "chat" and len(chat(app).talk.turns) == 2)
+        assert questions(chat(app)) == ["Early?"]
+        assert last_answer(chat(app)).source == "Aye."

@@ -43,6 +43,19 @@ async def test_quitting_in_mid_answer_waits_for_nothing_and_closes_the_engine(tm
     assert [session.closed for session in engine.sessions] == [True]
 
 
+async def test_ctrl_c_stops_an_answer_and_never_quits(tmp_path: Path) -> None:
+    """As in every terminal; what was said stays, and pressed once more it says how to quit."""
+    async with in_chat(tmp_path, KeepingEngine(LONG, tok_s=20)) as (app, pilot, screen):
+        await ask(pilot, "Go.")
+        await until(pilot, lambda: screen.query(Answer) and last_answer(screen).text)
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: app.driver.state == "ready")
+        assert len(screen.talk.turns) == 2
+        assert "stopped" in painted(app)
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: any("ctrl+q" in told.message for told in app._notifications))
+
+
 async def test_escape_gives_up_a_load_and_brings_the_message_back(tmp_path: Path) -> None:
     """What comes too late is closed; a message that waited is in the prompt, and sending it loads again."""
     engine = GatedEngine("Yes.")

@@ -105,6 +105,17 @@ async def test_a_model_without_a_projector_refuses_and_names_the_cure(folder: Pa
         await until(pilot, lambda: "200 x 100 · 0 tokens" in str(screen.query_one(Files).content))
 
 
+async def test_a_path_that_cannot_be_understood_is_told_in_the_dialog(folder: Path) -> None:
+    """The home of an unknown user, which is looked up at every key, and a name that no file system takes."""
+    app = app_in(folder)
+    async with app.run_test(size=SMALL) as pilot:
+        await chatting(pilot)
+        await pilot.press("ctrl+t", "~", "x", "x", "/", "a")
+        await pilot.press("enter")
+        await until(pilot, lambda: "Give the whole path." in about(app))
+        await attach(pilot, Path("long" * 100), "File name too long")
+
+
 async def test_an_image_goes_with_the_next_message_and_with_those_after_it(folder: Path) -> None:
     """A dropped path becomes a chip, backspace takes it off, and the engine gets the bytes again in every turn."""
     app = app_in(folder)

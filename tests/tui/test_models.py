@@ -3,12 +3,18 @@
 from functools import partial
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.widgets import Input, Static
 
-from tests.support.world import FakeSource, blind_machine
-from tests.tui.kit import LARGE, SMALL, app_over, looked, names, small_world, table, until
+from deploy.commands.install import InstallRequest, install
+from deploy.commands.select import select
+from deploy.fit.fit import Workload
+from tests.support.world import TINY, FakeSource, blind_machine
+from tests.tui.kit import LARGE, SMALL, app_over, chatting, looked, names, painted, small_world, table, until
 from tui.app import LandfastApp
+from tui.rows import rows_of
+from tui.screens.confirm import ConfirmScreen
 from tui.widgets.hints import Hints
 from tui.widgets.why import WhyPanel
 
@@ -189,3 +195,43 @@ async def test_a_catalogue_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> 
         await looked(pilot)
         assert app.look is not None
         assert any("cannot be used" in message.text for message in app.look.messages)
+
+
+async def test_an_installed_model_is_removed_after_a_question(tmp_path: Path) -> None:
+    """Enter leaves it; y removes it, the loaded engine goes first, and nobody comes back to it."""
+    app = app_over(small_world(tmp_path))
+    async with app.run_test(size=SMALL) as pilot:
+        await looked(pilot)
+        await pilot.press("d")
+        assert not isinstance(app.screen, ConfirmScreen), "there is nothing to remove yet"
+        await chatting(pilot)
+        await pilot.press("f2")
+        await until(pilot, lambda: app.look is not None and app.look.installed and app.current_mode == "models")
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert "Remove Tiny Q4_0" in painted(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(app.screen, ConfirmScreen))
+        assert app.driver.state == "ready"
+        await pilot.press("d", "y")
+        await until(pilot, lambda: app.look is not None and not app.look.installed)
+        await until(pilot, lambda: app.driver.state == "empty")
+        assert app.driver.name is None
+        assert any("tiny:Q4_0 is removed" in told.message for told in app._notifications)
+        assert app.context.store.installed() == ()
+
+
+def test_what_is_installed_and_not_ranked_says_why(tmp_path: Path) -> None:
+    """A file of one's own, with what was foretold of it; and another form of a known model, which is no such file."""
+    context = small_world(tmp_path)
+    (tmp_path / "own.gguf").write_bytes(TINY)
+    found, came = select(context, Workload()).data, install(context, InstallRequest(model=str(tmp_path / "own.gguf")))
+    assert found is not None
+    assert came.data is not None
+    own = came.data.installed
+    other = msgspec.structs.replace(own, id="tiny:Q2_K", model_id="tiny", quant="Q2_K", promise=None)
+    rows = {row.id: row for row in rows_of(found.ranking, (own, other))}
+    assert (rows[own.id].verdict, rows[own.id].needs[0], rows[own.id].speed[0]) == ("- own file", "~", "~")
+    assert "the catalogue does not know. When it was installed" in rows[own.id].remark
+    assert (rows[other.id].verdict, rows[other.id].needs) == ("- unranked", "unknown")
+    assert rows[other.id].remark.startswith("Another form of a model")

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.kit import SMALL, AppPilot, app_over, looked, painted, small_world, table, until
+from tests.tui.kit import SMALL, AppPilot, app_over, in_chat, looked, painted, small_world, table, until
 from tests.tui.scenes import SCENES
 from tui.keymap import KEYMAP, PLACES
 from tui.screens.help import HelpScreen
 from tui.screens.wishes import WishesScreen
 from tui.settings import read_settings
+from tui.widgets.head import Head
 
 ROOT = Path(__file__).parents[2]
 WINDOWS = {"f": "wishes", "s": "machines"}
@@ -159,3 +160,14 @@ def test_a_terminal_that_cannot_place_text_gets_a_sentence_and_the_commands(term
     assert done.returncode == 2
     assert "landfast select" in done.stderr
     assert "\x1b[?1049h" not in done.stdout
+
+
+async def test_forty_columns_show_every_place_and_whether_it_is_saved(tmp_path: Path) -> None:
+    """Where there is no room for names, the keys stay; the badge of the chat is never cut."""
+    async with in_chat(tmp_path, size=(40, 20)) as (app, pilot, screen):
+        assert painted(app).split("\n")[0].split() == ["F2", "[F3", "Chat]", "F4", "F6"]
+        screen.query_one(Head).tell("A model with a long name Q4_K_M", screen.talk, forbidden=False)
+        await pilot.pause()
+        assert painted(app).split("\n")[1].endswith("○ not saved")
+        await pilot.resize_terminal(80, 20)
+        await until(pilot, lambda: "F2 Models" in painted(app))

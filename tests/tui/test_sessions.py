@@ -1,12 +1,16 @@
 """Kept sessions in the chat: by wish and by name alone, never of another conversation, and taken up at once."""
 
 import dataclasses
+import errno
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from textual.widgets import Input, Static
 
 from deploy.commands import sessions
 from deploy.engine.fake import FakeEngine
+from deploy.engine.state_file import StateFile
 from deploy.policy.document import parse
 from deploy.policy.policy import Policy
 from tests.tui.engines import KeepingEngine
@@ -15,6 +19,7 @@ from tui.app import LandfastApp
 from tui.screens.chat import ChatScreen
 from tui.screens.keep import KeepScreen
 from tui.screens.talks import TalksScreen
+from tui.widgets.banner import Banner
 from tui.widgets.head import Head
 
 NO_SESSIONS = Policy((parse('[require]\nsessions = "never"\n', Path("/etc/landfast/policy.toml")),))
@@ -82,6 +87,30 @@ async def test_a_session_is_kept_by_name_and_taken_up_in_another_run(tmp_path: P
         assert [message.content for message in asked] == ["When does it end?", "Four months.", "Who signed?"]
         await keep(pilot, "contract")
         await until(pilot, lambda: "◆ kept: contract" in badge(screen))
+
+
+async def test_a_model_whose_kept_session_cannot_be_read_does_not_stay_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fails after the model was loaded for it: that is said, and the engine process ends."""
+    engine = KeepingEngine("Four months.")
+    app = app_over(small_world(tmp_path, engine=engine))
+    async with app.run_test(size=SMALL) as pilot:
+        screen = await chatting(pilot)
+        await exchange(pilot, screen, "When does it end?")
+        await keep(pilot, "contract")
+        await until(pilot, lambda: "◆ kept: contract" in badge(screen))
+
+        def fail(_: StateFile) -> Iterator[bytes]:
+            raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(StateFile, "pieces", fail)
+        await pilot.press("ctrl+n", "ctrl+l")
+        await until(pilot, lambda: "contract: When" in painted(app))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: screen.query_one(Banner).display)
+        assert "Input/output error" in str(screen.query_one(Banner).content)
+        assert [session.closed for session in engine.sessions] == [True, True]
 
 
 async def test_what_the_model_has_read_of_another_conversation_is_not_kept_with_this_one(tmp_path: Path) -> None:

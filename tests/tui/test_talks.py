@@ -220,6 +220,21 @@ async def test_text_is_found_in_the_conversation(tmp_path: Path) -> None:
         assert not screen.query(".-found")
 
 
+async def test_a_search_that_is_opened_again_looks_at_what_is_there_by_now(tmp_path: Path) -> None:
+    """At what was said since, and at nothing of a conversation that was left."""
+    async with in_chat(tmp_path, FakeEngine("Grün.")) as (_app, pilot, screen):
+        await exchange(pilot, screen, "Eins?")
+        await pilot.press("ctrl+f", *"eins")
+        found = screen.query_one("#find-count", Static)
+        assert str(found.content) == "1 of 1"
+        screen.query_one(Prompt).focus()
+        await exchange(pilot, screen, "Noch eins?")
+        await pilot.press("ctrl+f")
+        assert str(found.content) == "1 of 2"
+        await pilot.press("ctrl+n", "ctrl+f")
+        assert str(found.content) == "nothing"
+
+
 async def test_what_a_model_thinks_is_folded_and_counted(tmp_path: Path) -> None:
     """The phase is named; space unfolds; the copy is the answer alone."""
     async with in_chat(tmp_path, FakeEngine("Yes.", thinking="one two three four five six", tok_s=20)) as (

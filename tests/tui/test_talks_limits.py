@@ -88,6 +88,19 @@ async def test_what_is_no_text_is_not_attached(tmp_path: Path, content: bytes, s
         await until(pilot, lambda: sentence in str(app.screen.query_one(".about", Static).content))
 
 
+async def test_one_endless_line_becomes_a_file_too_and_too_much_is_refused(tmp_path: Path) -> None:
+    """A line of data would be drawn anew with every key; the limit is that of files."""
+    from textual.events import Paste
+
+    async with in_chat(tmp_path) as (app, pilot, screen):
+        app.post_message(Paste("x" * 20_000))
+        await until(pilot, lambda: "pasted, 20,000 characters" in str(screen.query_one(Files).content))
+        assert screen.query_one(Prompt).text == ""
+        app.post_message(Paste("line\n" * 500_000))
+        await until(pilot, lambda: any("more than 2 MB" in told.message for told in app._notifications))
+        assert len(screen.query_one(Files).carried) == 1
+
+
 async def test_a_paste_of_ten_thousand_lines_becomes_a_file(tmp_path: Path) -> None:
     """With its size, and without being drawn; backspace in the empty prompt drops it; a short paste is text."""
     app = app_over(small_world(tmp_path))
@@ -121,6 +134,7 @@ async def test_what_the_context_does_not_hold_is_said_before_anything_is_dropped
         assert len(requests) == 2
         await pilot.press("escape")
         assert screen.query_one(Prompt).text == long.strip()
+        assert not banner.display, "it would offer what is done"
         assert questions(screen) == ["One?", "Two?"]
         await pilot.press("enter")
         await until(pilot, lambda: banner.display)
@@ -137,10 +151,53 @@ async def test_a_message_longer_than_the_context_comes_back_to_be_shortened(tmp_
         await ask(pilot, "word " * 9000)
         await until(pilot, lambda: screen.query_one(Banner).display)
         assert "made shorter" in str(screen.query_one(Banner).content)
+        assert "said before" not in str(screen.query_one(Banner).content)
         await pilot.press("escape")
         screen.query_one(Prompt).clear()
         await exchange(pilot, screen, "Short?")
         assert questions(screen) == ["Short?"]
+
+
+async def test_what_was_to_be_left_out_of_one_conversation_is_left_out_of_no_other(tmp_path: Path) -> None:
+    """A message was not sent; a fork goes on without it, and Enter on a later problem asks again with everything."""
+    async with in_chat(tmp_path, FakeEngine("word " * 3000), size=LARGE) as (app, pilot, screen):
+        await exchange(pilot, screen, "One?")
+        await exchange(pilot, screen, "Two?")
+        await ask(pilot, "more " * 3000)
+        banner = screen.query_one(Banner)
+        await until(pilot, lambda: banner.display)
+        last_answer(screen).focus()
+        await pilot.press("f")
+        await until(pilot, lambda: questions(screen) == ["One?", "Two?"])
+        assert app.driver.opened is not None
+        session = app.driver.opened.session.inner  # type: ignore[attr-defined]
+        generate = session.generate
+
+        def refuse(_: object) -> object:
+            session.generate = generate
+            raise EngineFailed("The template refuses this.", hint="Try again.")
+
+        session.generate = refuse
+        await pilot.press("alt+up", "r")
+        await until(pilot, lambda: banner.display)
+        await pilot.press("enter")
+        await until(pilot, lambda: len(screen.talk.turns) == 4)
+        assert [message.content[:4] for message in session.requests[-1].messages] == ["One?", "word", "Two?"]
+        assert not screen.query("#unseen")
+
+
+async def test_a_message_that_was_not_sent_is_asked_of_the_model_that_is_loaded_next(tmp_path: Path) -> None:
+    """It does not stand there unanswered and without a word: where the next one has no room either, that is said."""
+    async with in_chat(tmp_path) as (app, pilot, screen):
+        await ask(pilot, "word " * 9000)
+        banner = screen.query_one(Banner)
+        await until(pilot, lambda: banner.display)
+        app.driver.close()
+        await pilot.press("f2", "f3")
+        await until(pilot, lambda: app.driver.state == "ready" and banner.display)
+        assert "made shorter" in str(banner.content)
+        await pilot.press("escape")
+        assert screen.query_one(Prompt).text.startswith("word word")
 
 
 async def test_a_refusal_of_a_living_engine_loads_nothing_again(tmp_path: Path) -> None:
@@ -191,6 +248,11 @@ async def test_a_conversation_is_exported_as_markdown_and_json(tmp_path: Path, m
             app.screen.query_one(Input).value = name
             await pilot.press("enter")
             await until(pilot, (tmp_path / name).exists)
+        for proposed in ("conversation.md", "conversation-2.md"):
+            await pilot.press("ctrl+g")
+            assert app.screen.query_one(Input).value == proposed, "no name of a file that there is"
+            await pilot.press("enter")
+            await until(pilot, (tmp_path / proposed).exists)
     assert "## You\n\nOne?" in (tmp_path / "talk.md").read_text()
     assert json.loads((tmp_path / "talk.json").read_text())["turns"][0]["text"] == "One?"
     assert (tmp_path / "talk.md").stat().st_mode & 0o077 == 0

@@ -88,7 +88,8 @@ class AskingScreen(ModalScreen[tuple[str, Asking] | None]):
 
     HELP: ClassVar[str] = (
         "These settings hold from the next message on, and for this run of Landfast. An empty field takes what the "
-        "makers of the model recommend. The same seed, with the same conversation, gives the same answer."
+        "makers of the model recommend. The same seed gives the same conversation the same answer, unless other "
+        "programs take cores from it."
     )
     twin = "landfast chat --system TEXT --temperature NUMBER --seed NUMBER"
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -6,13 +6,12 @@ from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.timer import Timer
 from textual.widgets import Static
 
 from deploy.commands.chat import Overflow
 from deploy.commands.session import Opened
-from deploy.conversations import Turn
 from deploy.engine.protocol import Done, Text, Thinking
 from deploy.results import Problem
 from deploy.sources.base import Progress
@@ -22,7 +21,7 @@ from tui.screens.chat_base import FORBIDDEN_GREETING, GREETING
 from tui.screens.chat_files import NOT_SAVED
 from tui.screens.chat_messages import ChatMessages
 from tui.screens.chat_talks import ChatTalks
-from tui.talk import LiveTalk, now
+from tui.talk import LiveTalk
 from tui.text import harmless
 from tui.widgets.banner import Banner
 from tui.widgets.files import Files
@@ -42,7 +41,6 @@ REST_MOST_S: Final = 0.75
 STATUS_S: Final = 0.5
 SAVE_LIMIT_S: Final = 0.4
 """How long leaving waits for what is being saved."""
-NO_MODEL_HINT: Final = "Press F2 to choose and install one."
 NEW_BELOW: Final = "↓ there is more below (Ctrl+End)"
 BROKEN_OFF: Final = "broken off, and not part of the conversation"
 NOT_SHOWN: Final = Overflow(0, 0, 0)
@@ -59,6 +57,7 @@ class ChatScreen(ChatTalks, ChatMessages):
     )
     twin = "landfast chat"
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c,super+c", "screen.copy_text", show=False),  # goes before: a selection is copied, as everywhere
         bind("chat.stop", "stop"),
         bind("chat.new", "new"),
         bind("chat.attach", "attach"),
@@ -82,7 +81,8 @@ class ChatScreen(ChatTalks, ChatMessages):
         self._renewing = False
         self._status_s, self._phase = 0.0, ""
         self._cpu_s = self._next_s = 0.0
-        self._held: Overflow | None = None
+        self._lacks_model = False
+        """The model that was to be loaded is not installed: the next step is the list of models."""
 
     def compose(self) -> ComposeResult:
         """Lay out the place."""
@@ -109,7 +109,7 @@ class ChatScreen(ChatTalks, ChatMessages):
     def on_unmount(self) -> None:
         """Save what was written of an answer, if the conversation is to be saved."""
         if self._answer is not None and self._open_question is not None and self.talk.kept and self._answer.text:
-            self._add_exchange(self._open_question, self._answer, stopped=True)
+            self.add_exchange(self._open_question, self._answer, stopped=True)
             self.save()
         self.keeper.join(SAVE_LIMIT_S)
 
@@ -119,8 +119,9 @@ class ChatScreen(ChatTalks, ChatMessages):
         there = {driver.name, driver.opened.plan.id if driver.opened else None}
         if driver.state in {"loading", "ready", "busy"} and (name is None or name in there):
             return
-        if driver.state == "broken" and name is None:
+        if driver.state == "broken" and name is None and not self._lacks_model:
             return
+        self._waiting = self._answer is None and self._open_question is not None
         await self.open_model(name or driver.name)
 
     async def open_model(self, name: str | None, projector: Path | None = None) -> None:
@@ -136,10 +137,13 @@ class ChatScreen(ChatTalks, ChatMessages):
         await self.open_model(self.driver.name or (opened.asked if opened is not None else None), projector)
 
     async def begin_load(self) -> None:
-        """Make the screen ready for a load."""
+        """Make the screen ready for a load. What one model had no room for, or did not see, the next one is asked."""
         if self._answer is not None:
             await self._answer.end(f"■ {BROKEN_OFF}")
             self._answer = self._open_question = None
+        if self._held is not None:
+            self._held, self._waiting = None, True
+        self._lacks_model = False
         self.query_one(Banner).clear()
         self.vitals = Vitals(phase="loading", detail="looking at the machine", used_tokens=self.vitals.used_tokens)
 
@@ -233,28 +237,11 @@ class ChatScreen(ChatTalks, ChatMessages):
         if answer is not None:
             await answer.end(self.vitals.closing())
             if question is not None:
-                self._add_exchange(question, answer, stopped=done.reason != "stop")
+                self.add_exchange(question, answer, stopped=done.reason != "stop")
                 self.save()
                 self.show_head()
         if self._renewing:
             await self._renew()
-
-    def _add_exchange(self, question: Question, answer: Answer, *, stopped: bool) -> None:
-        moment = now()
-        opened = self.driver.opened
-        question.place, answer.place = len(self.talk.turns), len(self.talk.turns) + 1
-        self.talk.add(
-            question.turn(moment),
-            Turn(
-                role="assistant",
-                text=answer.text,
-                time=moment,
-                model=opened.plan.id if opened is not None else "",
-                thinking=answer.thoughts,
-                stopped=stopped,
-                seed=self.driver.seed,
-            ),
-        )
 
     async def _troubled(self, trouble: Trouble) -> None:
         """The engine is gone, or it lives and refused."""
@@ -265,8 +252,9 @@ class ChatScreen(ChatTalks, ChatMessages):
         if self._answer is not None:
             await self._answer.end(f"✗ {BROKEN_OFF}")
         problem = trouble.problem
-        if trouble.doing == "load" and problem.code == "not-found":
-            problem = Problem(problem.code, problem.message, NO_MODEL_HINT)
+        self._lacks_model = trouble.doing == "load" and problem.code == "not-found" and self.driver.projector is None
+        if self._lacks_model:
+            problem = Problem(problem.code, problem.message, "")
         self.query_one(Banner).tell(problem, f"Press Enter to {self._next_step(trouble)}.")
         if trouble.doing == "load":
             self.driver.projector = None
@@ -276,6 +264,8 @@ class ChatScreen(ChatTalks, ChatMessages):
     def _next_step(self, trouble: Trouble) -> str:
         if not trouble.ended:
             return "ask again"
+        if self._lacks_model:
+            return "choose and install one"
         step = "try again" if trouble.doing == "load" else "load the model again"
         if trouble.doing == "load" and self.driver.projector is not None:
             step = "load the model without the projector"
@@ -288,8 +278,9 @@ class ChatScreen(ChatTalks, ChatMessages):
             self._answer = None
         self._held = overflow
         self.vitals.rested()
+        before = "With what was said before, this" if self.talk.turns else "This"
         message = (
-            f"With what was said before, this message takes {overflow.tokens:,} tokens. "
+            f"{before} message takes {overflow.tokens:,} tokens. "
             f"The context has room for {overflow.room_tokens:,} beside an answer. Nothing was sent."
         )
         step = "Esc takes it back into the prompt, to be made shorter."
@@ -372,7 +363,6 @@ class ChatScreen(ChatTalks, ChatMessages):
         self._renewing = False
         self.shelve()
         await self.show_talk(LiveTalk(system=self.talk.system))
-        self._held = None
         self._show_status()
 
     async def action_retry(self) -> None:
@@ -394,6 +384,10 @@ class ChatScreen(ChatTalks, ChatMessages):
         await self.ask_again(question)
 
     async def _retry(self) -> None:
+        if self._lacks_model:
+            self.action_focus_prompt()
+            await self.app.action_place("models")
+            return
         if self._answer is not None:
             await self._answer.remove()
             self._answer = None
@@ -411,6 +405,7 @@ class ChatScreen(ChatTalks, ChatMessages):
         question = self._open_question
         if self._held is not None and question is not None:
             self._leave_held()
+            self.query_one(Banner).clear()
             self.into_prompt(question)
             self.query_one(Prompt).put(question.source)
         elif self.driver.state == "ready":

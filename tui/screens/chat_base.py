@@ -8,6 +8,7 @@ from textual.message import Message as TextualMessage
 from textual.screen import Screen
 from textual.widgets import Static
 
+from deploy.commands.chat import Overflow
 from tui.driver import ChatDriver
 from tui.keeping import Keeper
 from tui.talk import LiveTalk
@@ -52,6 +53,8 @@ class ChatBase(Screen[None]):
         self._answer: Answer | None = None
         self._open_question: Question | None = None
         """A question that has no answer yet."""
+        self._held: Overflow | None = None
+        """Why it was not sent; None where it was, or still will be."""
         self._waiting = False
         self._editing: int | None = None
         """Which turn is being written anew."""
@@ -117,7 +120,7 @@ class ChatBase(Screen[None]):
     async def show_talk(self, talk: LiveTalk) -> None:
         """Put another conversation on the screen, and let the model go on from it."""
         self.talk = talk
-        self._answer = self._open_question = None
+        self._answer = self._open_question = self._held = None
         self._waiting = False
         self._editing = None
         self.query_one(Banner).clear()

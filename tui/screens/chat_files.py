@@ -5,7 +5,7 @@ from typing import Final
 
 from textual import on
 
-from deploy.commands.attach import with_attachments
+from deploy.commands.attach import as_text, with_attachments
 from deploy.commands.looking import Shown, path_in, require_room, shown_from
 from deploy.conversations import Attachment
 from deploy.errors import UsageError
@@ -118,7 +118,13 @@ class ChatFiles(ChatBase):
     @on(Prompt.Pasted)
     def _pasted(self, event: Prompt.Pasted) -> None:
         lines = event.text.count("\n") + 1
-        self.carry(Carried(Attachment(f"pasted, {lines:,} lines", event.text)))
+        size = f"{lines:,} lines" if lines > 1 else f"{len(event.text):,} characters"
+        try:
+            text = as_text(event.text.encode(errors="replace"), "The pasted text")
+        except UsageError as error:
+            self._not_attached(problem_of(error))
+        else:
+            self.carry(Carried(Attachment(f"pasted, {size}", text)))
 
     @on(Prompt.Dropped)
     def _dropped(self, event: Prompt.Dropped) -> None:

@@ -8,7 +8,9 @@ from typing import Final
 from textual import on
 
 from deploy.commands.conversations import written_as
+from deploy.conversations import Turn
 from tui.screens.chat_files import ChatFiles
+from tui.talk import now
 from tui.widgets.findbar import FindBar
 from tui.widgets.prompt import Prompt
 from tui.widgets.transcript import Answer, Message, Question, Transcript
@@ -30,7 +32,25 @@ ON_A_MESSAGE: Final = {
 
 
 class ChatMessages(ChatFiles):
-    """The actions of messages."""
+    """The messages, and their actions."""
+
+    def add_exchange(self, question: Question, answer: Answer, *, stopped: bool) -> None:
+        """A question and its answer are part of the conversation from now on."""
+        moment = now()
+        opened = self.driver.opened
+        question.place, answer.place = len(self.talk.turns), len(self.talk.turns) + 1
+        self.talk.add(
+            question.turn(moment),
+            Turn(
+                role="assistant",
+                text=answer.text,
+                time=moment,
+                model=opened.plan.id if opened is not None else "",
+                thinking=answer.thoughts,
+                stopped=stopped,
+                seed=self.driver.seed,
+            ),
+        )
 
     def action_message(self, step: int) -> None:
         """Go to the newest message, or one up or down; below the last one is the prompt."""

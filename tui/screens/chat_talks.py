@@ -10,7 +10,7 @@ from tui.screens.asking import AskingScreen
 from tui.screens.chat_files import NOT_SAVED
 from tui.screens.chat_sessions import ChatSessions
 from tui.screens.confirm import ConfirmScreen
-from tui.screens.files import ExportScreen
+from tui.screens.files import ExportScreen, unused
 from tui.screens.switch import SwitchScreen
 from tui.screens.talks import DELETED_BY, Entry, TalksScreen
 from tui.talk import Asking, thawed
@@ -102,7 +102,7 @@ class ChatTalks(ChatSessions):
         elif self.keeper.forbidden:
             self.notify(self.keeper.forbidden, title="Not written", severity="warning", markup=False)
         else:
-            self.app.push_screen(ExportScreen("conversation.md"), self._export)
+            self.app.push_screen(ExportScreen(unused("conversation.md")), self._export)
 
     def _export(self, name: str | None) -> None:
         if name is None:

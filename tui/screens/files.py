@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -18,6 +18,8 @@ from textual.widgets import Input, Static
 from deploy.commands.attach import with_attachments
 from deploy.commands.looking import Shown, file_from
 from deploy.conversations import Attachment
+from deploy.errors import NotFound
+from deploy.paths import named_path
 from deploy.results import Problem
 from tui.jobs import Job
 from tui.keymap import bind, over_a_place
@@ -55,16 +57,23 @@ class PathSuggester(Suggester):
 def completed(value: str) -> str | None:
     """A path whose last part is the first entry of its folder that begins so; None where there is none."""
     folder, _, start = value.rpartition("/")
-    base = Path(f"{folder}/" if folder or value.startswith("/") else ".").expanduser()
     if not start:
         return None
     try:
+        base = named_path(f"{folder}/" if folder or value.startswith("/") else ".")
         with os.scandir(base) as entries:
             looked_at = islice(entries, LOOKED_AT)
             names = sorted(found.name + "/" * found.is_dir() for found in looked_at if found.name.startswith(start))
-    except OSError:
+    except (OSError, NotFound):
         return None
     return f"{value[: len(value) - len(start)]}{names[0]}" if names else None
+
+
+def unused(name: str) -> str:
+    """This name, or the first with a number that no file has: nothing is written over."""
+    path = Path(name)
+    numbered = (f"{path.stem}-{number}{path.suffix}" for number in range(2, LOOKED_AT))
+    return next((one for one in chain((name,), numbered) if not Path(one).exists()), name)
 
 
 class PathInput(TextField):
@@ -154,7 +163,9 @@ class AttachScreen(ModalScreen[Carried | Path | None]):
 
     @on(Input.Changed)
     def _changed(self) -> None:
+        """What was said of another file holds no more."""
         self._found = None
+        self._tell(ABOUT)
 
     @on(Input.Submitted)
     def _done(self) -> None:

@@ -1,5 +1,6 @@
 """The models: what this machine is, what fits on it, and why."""
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from rich.text import Text
@@ -10,8 +11,10 @@ from textual.containers import Container, Vertical
 from textual.screen import Screen
 from textual.widgets import DataTable, Input, Static
 
+from deploy.commands.context import Context
 from deploy.quantities import gigabytes
-from deploy.results import Problem
+from deploy.results import Problem, Result
+from tui.command import CommandOver, begin
 from tui.keymap import bind, places
 from tui.rows import Narrowing, Row, rows_of
 from tui.text import machine_lines, workload_words
@@ -22,6 +25,7 @@ from tui.widgets.topbar import TopBar
 from tui.widgets.why import WhyPanel
 
 if TYPE_CHECKING:
+    from deploy.commands.models import RemoveData
     from deploy.commands.profile import ProfileData
     from tui.app import LandfastApp
     from tui.messages import Look
@@ -63,6 +67,7 @@ class ModelsScreen(Screen[None]):
         bind("models.simulate", "simulate"),
         bind("models.compare", "compare"),
         bind("models.install", "install"),
+        bind("models.remove", "remove"),
         bind("models.all", "all"),
         bind("models.refresh", "refresh_all"),
         bind("models.unload", "unload"),
@@ -245,6 +250,32 @@ class ModelsScreen(Screen[None]):
         elif row.ranked is not None:
             self.notify(row.ranked.why, title=f"{row.name} cannot be installed here", severity="warning", markup=False)
 
+    def action_remove(self) -> None:
+        """Take the installed model under the cursor off this machine, after a question."""
+        row = self.query_one(ModelTable).current
+        if row is not None and row.installed:
+            from tui.screens.confirm import ConfirmScreen
+
+            question = f"Remove {row.name} {row.quant} ({gigabytes(row.size_bytes)}) from this machine?"
+            dialog = ConfirmScreen(question, "removes it", f"landfast models remove {row.id}")
+            self.app.push_screen(dialog, partial(self._remove, row))
+
+    def _remove(self, row: Row, yes: bool | None) -> None:  # noqa: FBT001 - the toolkit's signature
+        if yes:
+            self.app.let_go_of(row.id)
+            begin(self, self.app.context, "remove", lambda own: _removal(own, row.id))
+
+    @on(CommandOver)
+    def _removed(self, event: CommandOver) -> None:
+        outcome: Result[RemoveData] | Problem = event.outcome
+        if isinstance(outcome, Problem):
+            self.notify(f"{outcome.message} {outcome.hint}", title="Not removed", severity="error", markup=False)
+        elif outcome.data is not None:
+            freed = gigabytes(outcome.data.freed_bytes)
+            self.notify(f"{outcome.data.id} is removed, {freed} freed.", markup=False)
+        self.say_loaded()
+        self.app.look_again()
+
     def action_filter(self) -> None:
         """Open the field that finds."""
         field = self.query_one("#filter", Input)
@@ -347,7 +378,16 @@ class ModelsScreen(Screen[None]):
             return self.app.engine_runs
         if action == "back":
             return self.app.machine is not None
+        if action == "remove":
+            rows = (table.current for table in self.query(ModelTable))
+            return self.app.machine is None and any(row is not None and row.installed for row in rows)
         return True
+
+
+def _removal(context: Context, name: str) -> "Result[RemoveData]":
+    from deploy.commands.models import remove
+
+    return remove(context, name)
 
 
 def _lines(first: str, second: str) -> Text:

@@ -45,15 +45,19 @@ class FindBar(Horizontal):
         yield Static(id="find-count", markup=False)
 
     def open(self) -> None:
-        """Begin a search."""
+        """Begin a search, or the last one anew: since then, messages have come and gone."""
         self.display = True
         self.query_one(Input).focus()
         self.query_one(Input).select_all()
+        self._search()
 
     @on(Input.Changed)
     def _changed(self, event: Input.Changed) -> None:
         event.stop()
-        wanted = event.value.casefold()
+        self._search()
+
+    def _search(self) -> None:
+        wanted = self.query_one(Input).value.casefold()
         messages = reversed(list(self.screen.query(Message)))
         self._found = [message for message in messages if wanted and wanted in message.text.casefold()]
         self._at = 0

@@ -37,7 +37,7 @@ class Head(Static):
     def _show(self) -> None:
         width = max(20, self.size.width or self.app.size.width)
         badge = Content.styled(self._badge, "bold")
-        model = Content(self._model).truncate(max(LEAST_TITLE, width - badge.cell_length - 3), ellipsis=True)
+        model = Content(self._model).truncate(max(LEAST_TITLE, width - badge.cell_length - 5), ellipsis=True)
         room = width - model.cell_length - badge.cell_length - 7
         title = Content(self._title).truncate(room, ellipsis=True) if room >= LEAST_TITLE else Content()
         gap = " " * max(1, width - model.cell_length - title.cell_length - badge.cell_length - 5)

@@ -61,7 +61,7 @@ def _before(job: InstallJob) -> Text:
     if job.queued:
         return Text("It begins when the install before it has ended. Press x to remove it from the list.")
     if job.kept_bytes:
-        kept = f"An earlier run of Landfast was interrupted; {gigabytes(job.kept_bytes)} of it are kept."
+        kept = f"An earlier run of Landfast was interrupted; {gigabytes(job.kept_bytes)} of it is kept."
         return Text.assemble(kept, ("\n\nPress Enter to continue from there.", "bold"))
     return Text.assemble(job.question, ("\n\nPress Enter to install it, Esc to leave it.", "bold"))
 

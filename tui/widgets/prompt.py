@@ -15,6 +15,7 @@ CONTINUED: Final = "\\"
 OWN_KEYS: Final = frozenset({"enter", "escape"})
 """What a text field would take before any binding could."""
 LONG_PASTE_LINES: Final = 100
+LONG_PASTE_LETTERS: Final = 8000
 """A longer text that is pasted becomes a file of the message: nobody edits it here, and it would be slow to draw."""
 IMAGES: Final = frozenset({".png", ".jpg", ".jpeg"})
 LONGEST_PATH: Final = 4096
@@ -26,7 +27,7 @@ class Prompt(TextArea):
 
     HELP: ClassVar[str] = (
         "Here you write. Enter sends; Alt+Enter, Shift+Enter, Ctrl+J or a backslash at the end begin a new line. "
-        "Pasted text of 100 lines or more is attached as a file."
+        "Pasted text of 100 lines, or of 8,000 characters, or more is attached as a file."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         bind("chat.send", "send"),
@@ -137,7 +138,7 @@ class Prompt(TextArea):
 
     def on_paste(self, event: events.Paste) -> None:
         """Take a very long text, and an image, as a file; others the text field takes by itself."""
-        if len(event.text.splitlines()) >= LONG_PASTE_LINES:
+        if len(event.text) >= LONG_PASTE_LETTERS or len(event.text.splitlines()) >= LONG_PASTE_LINES:
             event.stop()
             event.prevent_default()
             self.post_message(self.Pasted("\n".join(event.text.splitlines())))

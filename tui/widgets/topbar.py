@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
@@ -31,18 +32,27 @@ class TopBar(Static):
         self._status = status
         self.show()
 
+    def on_resize(self, _: events.Resize) -> None:
+        """Use the new width."""
+        self.show()
+
     def show(self) -> None:
-        """Write the line anew."""
+        """Write the line anew. Where it has no room, only the place where one is has its name beside its key."""
+        line, width = self._places(short=False), self.size.width or self.app.size.width
+        if line.cell_length > width:
+            line = self._places(short=True)
+        self.update(Content.assemble(line, (f"  {self._status}" if self._status else "", "dim")))
+
+    def _places(self, *, short: bool) -> Content:
         running = self.app.installs.running_count
-        line = Content.styled(" landfast ", "bold")
+        line = Content() if short else Content.styled(" landfast ", "bold")
         for place in PLACES:
             here = place == self._place
-            label = f"{self._key(place)} {KEYMAP[f'app.{place}'].label}"
+            name = "" if short and not here else f" {KEYMAP[f'app.{place}'].label}"
             count = f" ▸{running}" if place == "jobs" and running else ""
-            line = Content.assemble(
-                line, (f" [{label}{count}]" if here else f"  {label}{count} ", "bold" if here else "dim")
-            )
-        self.update(Content.assemble(line, (f"  {self._status}" if self._status else "", "dim")))
+            label = f"{self._key(place)}{name}{count}"
+            line = Content.assemble(line, (f" [{label}]" if here else f"  {label} ", "bold" if here else "dim"))
+        return line
 
     def _key(self, place: str) -> str:
         """The key in force, which may be another than ours."""

@@ -14,6 +14,7 @@ from deploy.fit.placement import share_percent
 from deploy.fit.rank import Ranked
 from deploy.quantities import gigabytes
 from profiles.budget import Budget, Pool
+from profiles.machine import Unknown
 from tui import text
 from tui.rows import Row
 
@@ -40,7 +41,7 @@ def explain(row: Row | None, budget: Budget | None) -> RenderableType:
     if row.ranked is None:
         return Group(
             Text(f"{row.name} {row.quant}", "bold"),
-            Text("An installed file that the catalogue does not know, so there is no forecast for it."),
+            Text(row.remark),
         )
     return Group(*_parts(row, row.ranked, budget))
 
@@ -83,8 +84,14 @@ def _room(fit: Fit, pool: Pool) -> RenderableType:
     shown = f"{share:.0%}" if share < 10 else "many times"  # noqa: PLR2004 - beyond, the figure says nothing
     return Group(
         Text(f"{text.bar(share, BAR_WIDTH)} {shown} of {gigabytes(fit.room_bytes)}"),
-        Text(f"{text.bytes_fact(pool.free_bytes)} of {pool.name} are free. {kept} {most}", "dim"),
+        Text(f"{_free(pool)} {kept} {most}", "dim"),
     )
+
+
+def _free(pool: Pool) -> str:
+    if isinstance(pool.free_bytes.value, Unknown):
+        return f"How much of {pool.name} is free is unknown ({pool.free_bytes.value.reason})."
+    return f"{gigabytes(pool.free_bytes.value)} of {pool.name} is free."
 
 
 def _speed(fit: Fit) -> RenderableType:

@@ -26,7 +26,7 @@ def limit_resources(held: int, data_bytes: int | None) -> None:
     """No core file, no byte written to a file, few descriptors, and so much memory of its own."""
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_FSIZE, 0)
-    _lower(resource.RLIMIT_NOFILE, held + SPARE_DESCRIPTORS)
+    _lower(resource.RLIMIT_NOFILE, 2 * held + SPARE_DESCRIPTORS)  # the engine opens each of them once more
     if data_bytes is not None:
         _lower(resource.RLIMIT_DATA, data_bytes)
 

@@ -1,12 +1,18 @@
 """A bundle that brings rules: they hold for what is installed from it, and can only forbid more."""
 
+import dataclasses
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from deploy.commands.bundle import CreateRequest, create, inspect
+from deploy.commands.places import only_from
 from deploy.errors import IntegrityError, NotFound, PolicyRefused
-from tests.deploy.bundle.kit import PART_BYTES, bundled, maker, take, taker, tree
+from deploy.policy.document import parse
+from deploy.policy.policy import Policy
+from tests.deploy.bundle.kit import MODELS, PART_BYTES, bundled, maker, take, taker, tree
+from tests.support.world import catalog
 
 
 def with_policy(here: Path, text: str) -> Path:
@@ -66,3 +72,15 @@ def test_the_same_input_with_rules_gives_the_same_bytes(tmp_path: Path) -> None:
         rules = str(tmp_path / "rules.toml")
         create(here, CreateRequest(out=str(tmp_path / name), part_bytes=PART_BYTES, policy=rules))
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+def test_the_catalogue_of_a_bundle_must_be_signed_as_the_policy_asks(tmp_path: Path) -> None:
+    """A bundle is no way around the signer of catalogues; with the right signer it counts."""
+    newer = msgspec.structs.replace(catalog(*MODELS), dated="2031-01-01")
+    here = dataclasses.replace(maker(tmp_path / "maker"), catalog=lambda: newer)
+    bundle = bundled(here, tmp_path / "bundle", "tiny")
+    signed_by = inspect(here, str(bundle)).data.made_by  # type: ignore[union-attr]
+    for signer, dated in (("0" * 64, "2025-06-01"), (signed_by, "2031-01-01")):
+        rules = parse(f"[require]\ncatalogue_signer = ['{signer}']", tmp_path / "policy.toml")
+        other = dataclasses.replace(taker(tmp_path / "taker", bundle), policy=Policy((rules,)))
+        assert only_from(other, str(bundle)).catalog().dated == dated

@@ -1,15 +1,18 @@
 """LoRA adapters in the store: judged, hashed, named, verified, and loaded as exactly the bytes that were judged."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from deploy.cli_run import _adapter
 from deploy.commands import adapters
 from deploy.commands.context import Context
 from deploy.commands.install import InstallRequest, install
 from deploy.commands.models import verify as verify_models
+from deploy.commands.resolve import looks_like_file
 from deploy.commands.run import RunRequest, run
 from deploy.commands.upkeep import collect
 from deploy.engine.client import LlamaEngine
@@ -70,6 +73,16 @@ def test_an_adapter_is_installed_and_used_by_its_name(here: Context, tmp_path: P
     assert listed is not None
     assert [one.id for one in listed.adapters] == ["my-task"]
     assert "my-task" not in [one.id for one in here.store.installed()]
+
+
+def test_an_adapter_may_be_called_by_a_number(here: Context, tmp_path: Path) -> None:
+    """As one of a year: it is not taken for a version of something else."""
+    adapters.add(here, str(lora(tmp_path / "2025.gguf")), None)
+    listed = adapters.list_adapters(here).data
+    assert listed is not None
+    assert ([one.id for one in listed.adapters], listed.damaged) == (["2025"], ())
+    run(here, asked(Adapter(path="2025")), unheard)
+    assert adapters.remove(here, "2025").changed
 
 
 def test_the_same_again_changes_nothing_and_another_is_refused(here: Context, tmp_path: Path) -> None:
@@ -180,3 +193,20 @@ def test_what_is_loaded_is_what_was_judged(here: Context, tmp_path: Path, how: s
     engine = LlamaEngine().with_adapters((judged,))
     with pytest.raises(IntegrityError, match=r"task\.gguf is not the file that was checked"):
         engine.open([model], LoadPlan(context_tokens=256), lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("typed", "path", "scale"), [("./mine", "./mine", 1.0), ("./mine:0.5", "./mine", 0.5), ("mine:2", "mine", 2.0)]
+)
+def test_what_is_typed_as_a_file_stays_one(typed: str, path: str, scale: float) -> None:
+    """A name without a folder is that of an installed adapter, and refusals say to write a file as ./NAME."""
+    found = _adapter(typed)
+    assert (found.path, found.scale) == (path, scale)
+    assert looks_like_file(found.path) is typed.startswith("./")
+
+
+def test_a_pipe_is_no_adapter(here: Context, tmp_path: Path) -> None:
+    """Opening it would wait for whoever writes to it."""
+    os.mkfifo(tmp_path / "pipe.gguf")
+    with pytest.raises(InvalidModel, match="not a plain file"):
+        adapters.usable(here, [Adapter(path=str(tmp_path / "pipe.gguf"))])

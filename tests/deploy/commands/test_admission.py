@@ -166,3 +166,15 @@ def test_two_models_stand_side_by_side(tmp_path: Path) -> None:
     own = compare(context, ("small", str(path)), CHEAP)
     assert own.data is not None
     assert "not known" in own.data.differences[0]
+
+
+def test_a_single_file_is_a_place_like_a_folder(tmp_path: Path) -> None:
+    """Named by its path alone or with --from: a rule that admits no folder admits no file, which is called one."""
+    path = tmp_path / "own.gguf"
+    path.write_bytes(TINY)
+    for request in (InstallRequest(model=str(path)), InstallRequest(folder=str(path))):
+        with pytest.raises(PolicyRefused, match=f"file {path}"):
+            install(under(world(tmp_path / "barred"), '[allow]\nsource = ["hub"]'), request)
+        came = install(under(world(tmp_path / "open"), '[allow]\nsource = ["folder"]'), request)
+        assert came.data is not None
+        assert came.data.installed.source == f"file {path}"

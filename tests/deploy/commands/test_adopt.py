@@ -11,6 +11,7 @@ import pytest
 
 from deploy.commands.adopt import adopt, look
 from deploy.commands.context import Context
+from deploy.errors import NotFound, UsageError
 from deploy.sources.local_files import LocalFile, find, places
 from tests.support.gguf import split_model
 from tests.support.world import TINY, artifact, file_of, model, world
@@ -290,3 +291,13 @@ def test_a_link_that_leads_nowhere_is_passed_over(tmp_path: Path) -> None:
     found = look(here, str(tmp_path)).data
     assert found is not None
     assert found.others == ()
+
+
+def test_a_folder_that_is_none_is_no_empty_one(tmp_path: Path) -> None:
+    """A slip in the path must not look as if nothing had been found there; a file is installed by its path."""
+    (tmp_path / "tiny.gguf").write_bytes(TINY)
+    with pytest.raises(NotFound, match="There is no folder"):
+        look(world(tmp_path / "host"), str(tmp_path / "gone"))
+    with pytest.raises(UsageError) as caught:
+        look(world(tmp_path / "host"), str(tmp_path / "tiny.gguf"))
+    assert "landfast install" in caught.value.hint

@@ -120,7 +120,7 @@ def test_a_report_is_checked_by_openssl_alone(world: Context, tmp_path: Path) ->
         pytest.skip("needs openssl")
     report = report_of(audited(world, out=str(tmp_path / "report.json")))
     shutil.copy(world.paths.keys / "signing.pub", tmp_path)
-    (commands,) = re.findall(r"```sh\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    commands, _ = re.findall(r"```sh\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 
     def check() -> subprocess.CompletedProcess[str]:
         return subprocess.run(["/bin/sh", "-ec", commands], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -165,3 +165,20 @@ def test_a_missing_key_or_report_is_not_found(world: Context, once: Once, tmp_pa
         verify(once.world, str(tmp_path / "nothing"))
     key = once.world.paths.keys / "signing.pub"
     assert verify(once.world, str(report_of(once.result)), str(key)).data is not None
+
+
+def test_an_audit_that_cannot_be_written_down_is_shown_all_the_same(
+    once: Once, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The report is there by then; that the journal lacks it is a warning."""
+    assert once.result.data is not None
+    findings = once.result.data.findings
+    monkeypatch.setattr(module, "_examine", lambda *_: (findings, ()))
+    monkeypatch.setenv("LANDFAST_HOME", str(tmp_path))
+    here = real_context(lambda _: None, offline=True)
+    here.paths.journal.parent.mkdir(parents=True)
+    here.paths.journal.write_text("a file in its place")
+    result = audited(here)
+    assert result.exit_code == ExitCode.DONE
+    assert report_of(result).exists()
+    assert [message.text for message in result.messages if "not in the journal" in message.text]

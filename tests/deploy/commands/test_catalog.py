@@ -1,5 +1,6 @@
 """`landfast catalog`: what is known can be searched, and only a newer, whole catalogue takes its place."""
 
+import dataclasses
 from pathlib import Path
 
 import msgspec
@@ -203,3 +204,15 @@ def test_a_policy_names_signers_by_whole_fingerprints(tmp_path: Path) -> None:
     """A slip is a broken file, with its line."""
     with pytest.raises(PolicyRefused, match=r"line 2.*not a fingerprint"):
         parse('[require]\ncatalogue_signer = ["abc"]', tmp_path / "p.toml")
+
+
+def test_another_catalogue_of_the_same_date_comes_into_force(tmp_path: Path) -> None:
+    """A site that adds a model on the day of a release is not passed over, and nobody is told of a date before."""
+    shipped, path = load(), tmp_path / "catalog.json"
+    context = dataclasses.replace(world(tmp_path / "home"), catalog=lambda: shipped)
+    own = msgspec.structs.replace(shipped, models=shipped.models[:1])
+    found = update(context, str(written(own, path)), None)
+    assert found.changed
+    assert load_newest(context.paths.catalogue) == own
+    assert found.data is not None
+    assert found.data.before == found.data.dated

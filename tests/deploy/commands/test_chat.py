@@ -1,6 +1,6 @@
 """A conversation: turns that grow, and what a stop or a crash does to them."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -74,13 +74,12 @@ def test_a_turn_that_failed_leaves_no_trace() -> None:
     assert said(conversation)[2:] == [("user", "second"), ("assistant", "one two three")]
 
 
-@pytest.mark.parametrize("begin_anew", [Conversation.forget])
-def test_a_new_conversation_knows_nothing_of_the_old_one(begin_anew: Callable[[Conversation], None]) -> None:
+def test_a_new_conversation_knows_nothing_of_the_old_one() -> None:
     """The same engine goes on with the system prompt alone."""
     partner = session()
     conversation = Conversation(partner, system="Be brief.")
     list(conversation.say("first"))
-    begin_anew(conversation)
+    conversation.forget()
     list(conversation.say("second"))
     assert partner.requests[1].messages == (ChatMessage("system", "Be brief."), ChatMessage("user", "second"))
 
@@ -91,6 +90,24 @@ def filled(words: int) -> Conversation:
     said = ChatMessage("user", "word " * words), ChatMessage("assistant", "word " * words)
     conversation.take((*said, *said))
     return conversation
+
+
+def test_a_long_conversation_is_not_counted_turn_by_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each count goes over all that is left: of a thousand turns that would take minutes before the first word."""
+    conversation = filled(10)
+    conversation.take(conversation.turns * 250)
+    counted: list[int] = []
+    count = FakeSession.count_conversation
+
+    def listen(session: FakeSession, messages: Sequence[ChatMessage]) -> int:
+        counted.append(len(messages))
+        return count(session, messages)
+
+    monkeypatch.setattr(FakeSession, "count_conversation", listen)
+    found = conversation.overflow("word")
+    assert found is not None
+    assert found.leave_out == 982
+    assert len(counted) < 20
 
 
 def test_what_fits_is_no_overflow() -> None:

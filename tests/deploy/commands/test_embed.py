@@ -71,3 +71,14 @@ def test_a_refusal_of_the_engine_closes_it(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(EngineFailed):
         embed(ready(tmp_path), EmbedRequest(texts=("a",)), unheard)
     assert closed
+
+
+def test_any_number_of_texts_takes_little_memory(tmp_path: Path) -> None:
+    """Where each vector was given on as it came, the result holds none of them, and the same figures."""
+    texts = tuple("word " * count for count in range(1, BATCH_TEXTS + 9))
+    heard: list[Embedded] = []
+    result = embed(ready(tmp_path), EmbedRequest(texts=texts, returns_vectors=False), heard.append)
+    assert result.data is not None
+    assert result.data.vectors == ()
+    assert (result.data.count, result.data.dimensions) == (BATCH_TEXTS + 8, 2)
+    assert sum(len(batch.vectors) for batch in heard) == BATCH_TEXTS + 8

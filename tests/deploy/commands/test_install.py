@@ -171,6 +171,16 @@ def test_an_own_file_is_installed_under_its_own_name(tmp_path: Path) -> None:
     assert not install(here, InstallRequest(model=str(file))).changed
 
 
+def test_an_own_file_that_the_catalogue_knows_is_told_its_name(tmp_path: Path) -> None:
+    """By its hash, with the command that installs it with its licence; one that nobody knows is told nothing."""
+    file = tmp_path / "own.gguf"
+    file.write_bytes(TINY)
+    (note,) = install(world(tmp_path / "a", sources=()), InstallRequest(model=str(file))).messages
+    assert f"`landfast install tiny:Q4_0 --from {file}`" in note.text
+    strange = world(tmp_path / "b", model("other", artifact("Q4_0", "other.gguf", b"else")), sources=())
+    assert install(strange, InstallRequest(model=str(file))).messages == ()
+
+
 def test_a_damaged_file_of_ones_own_says_how_to_get_it_back(tmp_path: Path) -> None:
     """No source has it: the file itself must be named again."""
     file = tmp_path / "own.gguf"
@@ -213,11 +223,11 @@ class TestFromAFolder:
     def test_a_file_decides_the_form(self, tmp_path: Path, stick: Path) -> None:
         """A Q4_0 file is never installed under the name of another form."""
         file = (stick / "tiny-Q4_0.gguf").rename(stick / "renamed.gguf")
-        assert self.installed(tmp_path, model="tiny", folder=str(file)) == "tiny:Q4_0 folder"
+        assert self.installed(tmp_path, model="tiny", folder=str(file)) == "tiny:Q4_0 file"
 
     def test_a_file_alone_is_installed_as_ones_own(self, tmp_path: Path, stick: Path) -> None:
         """As if it had been named in the model's place."""
-        assert self.installed(tmp_path, folder=str(stick / "tiny-Q4_0.gguf")) == "tiny-q4_0:Q4_0 folder"
+        assert self.installed(tmp_path, folder=str(stick / "tiny-Q4_0.gguf")) == "tiny-q4_0:Q4_0 file"
 
     def test_a_folder_that_is_not_there_is_told(self, tmp_path: Path) -> None:
         """By its path."""

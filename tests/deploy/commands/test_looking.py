@@ -10,14 +10,14 @@ from deploy.commands import looking
 from deploy.commands.context import Context
 from deploy.commands.conversations import message_of
 from deploy.commands.install import InstallRequest, install
-from deploy.commands.looking import Shown, file_from, image_tokens, open_to_look, path_in, require_room
+from deploy.commands.looking import Shown, file_from, image_tokens, open_to_look, path_in, require_room, shown_from
 from deploy.commands.pictures import decoding_bytes
 from deploy.commands.session import Opened, open_model
 from deploy.conversations import Attachment, Picture, Talk, Turn, as_markdown
 from deploy.engine.fake import FakeEngine
 from deploy.engine.picture import IMAGES_LIMIT, TOGETHER_LIMIT_BYTES
 from deploy.engine.protocol import ChatMessage
-from deploy.errors import InvalidModel, NotEnoughMemory, NotFound, UsageError
+from deploy.errors import InvalidModel, LandfastError, NotEnoughMemory, NotFound, UsageError
 from deploy.fit.fit import Workload
 from tests.support.eyes import png, projector
 from tests.support.gguf import tiny_model
@@ -115,6 +115,14 @@ def test_a_file_is_what_its_first_bytes_say(tmp_path: Path) -> None:
         file_from(str(tmp_path / "gone"))
     with pytest.raises(UsageError, match="not a file"):
         file_from(str(tmp_path))
+
+
+@pytest.mark.parametrize(("name", "told"), [("~no-such-user/a.png", "not known here"), ("a" * 300, "too long")])
+def test_a_name_of_which_the_system_makes_nothing_is_told(name: str, told: str) -> None:
+    """As every other mistake: a slip of the finger does not end a conversation."""
+    for read in (shown_from, file_from):
+        with pytest.raises(LandfastError, match=told):
+            read(name)
 
 
 def test_a_conversation_holds_what_was_planned_for(monkeypatch: pytest.MonkeyPatch) -> None:

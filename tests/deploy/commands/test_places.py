@@ -6,7 +6,7 @@ import pytest
 
 from deploy.commands.install import InstallRequest, install
 from deploy.commands.places import source_at
-from deploy.errors import IntegrityError, NotFound, PolicyRefused, Unreachable
+from deploy.errors import IntegrityError, NotFound, PolicyRefused, UsageError
 from deploy.sources.base import Report
 from deploy.sources.folder import Folder
 from deploy.sources.package_index import PackageIndex
@@ -48,7 +48,7 @@ def test_with_a_rate_the_package_index_is_left_out(tmp_path: Path) -> None:
     index = PackageIndex({})
     here = world(tmp_path / "host", sources=(index, FakeSource()))
     assert install(here, InstallRequest(model="tiny", max_bytes_s=10**9)).changed
-    with pytest.raises(Unreachable):
+    with pytest.raises(UsageError, match="keeps to a rate"):
         install(world(tmp_path / "alone", sources=(index,)), InstallRequest(model="tiny", max_bytes_s=10**9))
 
 

@@ -90,6 +90,17 @@ def test_a_tiny_room_for_an_own_file_is_too_large(tmp_path: Path) -> None:
     assert "tok/s are asked for" in result.errors[0].message
 
 
+def test_users_of_an_own_file_take_memory_and_turns(tmp_path: Path) -> None:
+    """As those of a catalogued model do: a context each, and a share of the speed."""
+    file = tiny_model().write(tmp_path / "own.gguf")
+    one, four = (plan(world(tmp_path), str(file), Workload(min_decode_tok_s=0, users=users)).data for users in (1, 4))
+    assert one is not None
+    assert four is not None
+    context = next(term.bytes for term in one.memory.terms if term.name == "context")
+    assert four.peak_bytes == one.peak_bytes + 3 * context
+    assert four.reason.endswith("tok/s for each user.")
+
+
 @pytest.mark.parametrize(
     ("name", "body", "error"),
     [

@@ -323,3 +323,21 @@ def test_a_plan_for_images_counts_what_is_known_of_the_projector(tmp_path: Path)
     judged = inspect_projector(blob_of(context, EYE))
     assert after.peak_bytes - text.peak_bytes == judged.memory_bytes
     assert [term.bytes for term in before.data.memory.terms if term.name == "projector"] == [len(EYE)]
+
+
+def test_a_projector_is_adopted_for_a_model_that_is_installed(tmp_path: Path) -> None:
+    """It alone is taken in; the second look finds nothing left to do."""
+    folder = tmp_path / "program"
+    folder.mkdir()
+    (folder / "a.gguf").write_bytes(TINY)
+    (folder / "b.gguf").write_bytes(EYE)
+    context = here(tmp_path / "host", FakeSource(files={"tiny.gguf": TINY}))
+    install(context, InstallRequest(model="tiny"))
+    found = look(context, str(folder)).data
+    assert found is not None
+    assert [(one.installed, one.lacks_projector) for one in found.found] == [(False, True)]
+    assert adopt(context, found).changed
+    assert installed(context).projector is not None
+    again = look(context, str(folder)).data
+    assert again is not None
+    assert (again.found[0].installed, again.found[0].lacks_projector) == (True, False)

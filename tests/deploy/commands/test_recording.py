@@ -1,15 +1,17 @@
 """What a session leaves in the journal: numbers and outcomes, and never a word of what was said."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.commands.recording import RecordedSession, Recorder
-from deploy.engine.fake import FakeEngine
+from deploy.engine.fake import FakeEngine, FakeSession
 from deploy.engine.load_plan import LoadPlan
 from deploy.engine.protocol import ChatMessage, Generate, Text
+from deploy.engine.state_protocol import StateShape
 from deploy.errors import EngineFailed, PolicyRefused
 from deploy.journal import Journal
 from deploy.paths import Paths
@@ -126,3 +128,22 @@ def test_vectors_are_in_the_record_too(paths: Paths) -> None:
     opened(paths, FakeEngine()).embed(["one two", "three"])
     assert (entries(paths)[-1]["outcome"], entries(paths)[-1]["prompt_tokens"]) == ("embedded", 3)
     assert b"three" not in b"".join(Journal(paths).raw_lines())
+
+
+def test_a_state_that_the_engine_does_not_take_was_not_resumed(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it was handed over before the engine refused it; the record says how it ended."""
+
+    def refuse(_session: FakeSession, _shape: StateShape, pieces: Iterator[bytes]) -> None:
+        list(pieces)
+        raise EngineFailed("The engine does not take the session's state.")
+
+    session = opened(paths, FakeEngine("one two"))
+    list(session.generate(ASKED))
+    shape = session.describe_state()
+    pieces = list(session.save_state(shape))
+    session.restore_state(shape, iter(pieces))
+    monkeypatch.setattr(FakeSession, "restore_state", refuse)
+    with pytest.raises(EngineFailed):
+        session.restore_state(shape, iter(pieces))
+    moved = [(entry["kind"], entry["outcome"]) for entry in entries(paths)[2:]]
+    assert moved == [("keep", "kept"), ("resume", "resumed"), ("resume", "failed")]

@@ -10,10 +10,12 @@ import pytest
 from deploy.commands.context import Context
 from deploy.commands.install import InstallRequest, install
 from deploy.commands.run import RunRequest, run
+from deploy.commands.session import open_model
 from deploy.engine.fake import FakeEngine, FakeSession
 from deploy.engine.load_plan import LoadPlan
 from deploy.engine.protocol import Adapter, Done, Event, Reading, Sampling, Text, Thinking
 from deploy.errors import EngineFailed, InvalidModel, NotEnoughMemory, NotFound, PolicyRefused, UsageError
+from deploy.fit.fit import Workload
 from deploy.journal import Journal
 from deploy.policy.document import parse
 from deploy.policy.policy import Policy
@@ -92,6 +94,24 @@ def test_a_file_is_run_from_where_it_lies(tmp_path: Path) -> None:
     assert engine.opened[0][0] == (file,)
 
 
+@pytest.mark.parametrize("asked", ["best", "file"])
+def test_an_answer_that_must_come_again_hangs_on_no_load(tmp_path: Path, asked: str) -> None:
+    """Flash attention rounds by the number of threads, and how many guesses pay hangs on the clock."""
+    file = tmp_path / "own.gguf"
+    file.write_bytes(TINY)
+    engine = Watched()
+    context = ready(tmp_path, engine, "best")
+    for repeatable in (False, True):
+        run(
+            context,
+            RunRequest(prompt="Hi", model=str(file) if asked == "file" else asked, repeatable=repeatable),
+            unheard,
+        )
+    plans = [plan for _, plan in engine.opened]
+    assert [plan.flash_attention for plan in plans] == [True, False]
+    assert [plan.speculation_tokens > 0 for plan in plans] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("model_name", "sentence", "hint"),
     [
@@ -122,7 +142,7 @@ def test_a_model_that_cannot_be_held_now_is_not_loaded(tmp_path: Path) -> None:
     """What cannot be given back must be free; the sentence has both figures."""
     engine = Watched()
     here = ready(tmp_path, engine, "best", on=machine(available_bytes=GB // 5))
-    with pytest.raises(NotEnoughMemory, match=r"needs \d+ MB .* are free for it"):
+    with pytest.raises(NotEnoughMemory, match=r"needs \d+ MB .* is free for it"):
         run(here, RunRequest(prompt="Hi"), unheard)
     assert engine.opened == []
 
@@ -250,3 +270,39 @@ def test_a_policy_can_require_the_journal(tmp_path: Path) -> None:
     with pytest.raises(PolicyRefused, match="requires the journal"):
         run(strict, RunRequest(prompt="Hi"), unheard)
     assert engine.opened == []
+
+
+def test_a_journal_that_cannot_be_written_any_more_is_told_at_the_end(tmp_path: Path) -> None:
+    """The load is in it and the answer is not: the result says so."""
+    here = ready(tmp_path, Watched(), "best")
+
+    def block(_: Event) -> None:
+        file = here.paths.journal / "journal.jsonl"
+        if file.is_file():
+            file.unlink()
+            file.mkdir()
+
+    result = run(here, RunRequest(prompt="Hi"), block)
+    assert [message.text for message in result.messages if "Not all of this run is in the journal." in message.text]
+    assert not run(ready(tmp_path / "other", Watched(), "best"), RunRequest(prompt="Hi"), unheard).messages
+
+
+def test_a_name_that_is_almost_an_installed_one_is_answered_with_it(tmp_path: Path) -> None:
+    """What is here is named before what the catalogue has."""
+    context = world(tmp_path)
+    (tmp_path / "gemma3.gguf").write_bytes(TINY)
+    install(context, InstallRequest(model=str(tmp_path / "gemma3.gguf")))
+    for slip in ("gemma", "gema3"):
+        with pytest.raises(NotFound) as caught:
+            open_model(context, slip, Workload())
+        assert caught.value.hint.startswith("Installed: gemma3:Q4_0. ")
+    with pytest.raises(NotFound) as caught:
+        open_model(context, "xyz", Workload())
+    assert "Installed" not in caught.value.hint
+
+
+def test_a_folder_in_the_place_of_a_model_is_told_from_a_damaged_file(tmp_path: Path) -> None:
+    """With what to type instead."""
+    with pytest.raises(UsageError, match="is a folder") as caught:
+        open_model(world(tmp_path / "host"), str(tmp_path), Workload())
+    assert f"--from {tmp_path}" in caught.value.hint

@@ -11,13 +11,14 @@ import pytest
 from deploy.commands import sessions
 from deploy.commands.context import Context
 from deploy.commands.install import InstallRequest, install
-from deploy.commands.run import RunRequest, run
+from deploy.commands.run import RunData, RunRequest, run
 from deploy.engine.fake import FakeEngine, FakeSession
 from deploy.engine.protocol import Event, Generate
 from deploy.errors import EngineFailed, ExitCode, IntegrityError, NotFound, PolicyRefused, UsageError
 from deploy.journal import Line
 from deploy.policy.document import parse
 from deploy.policy.policy import Policy
+from deploy.results import Result
 from tests.support.world import Heard, world
 
 
@@ -277,3 +278,30 @@ def test_the_plan_is_that_of_the_kept_session(here: Context) -> None:
     plan = sessions.open_like(here, None, None, RunRequest(prompt="x").workload, ()).plan
     assert sessions._as_kept(large, plan) is plan
     assert sessions._as_kept(was, plan).plan.context_tokens == was.plan.context_tokens
+
+
+@pytest.mark.parametrize("resume", ["sums", None], ids=["grown", "new"])
+def test_of_two_runs_at_once_the_second_to_end_is_told(
+    here: Context, monkeypatch: pytest.MonkeyPatch, resume: str | None
+) -> None:
+    """It has its answer, the other one's turn stays, and what to do is said."""
+    kept(here)
+    name, answer = resume or "fresh", FakeSession.generate
+    others: list[Result[RunData]] = []
+
+    def meanwhile(session: FakeSession, request: Generate) -> object:
+        if request.messages[-1].content == "The slow one":
+            others.append(run(here, RunRequest(prompt="The other one", resume=resume, keep=name), unheard))
+        return answer(session, request)
+
+    monkeypatch.setattr(FakeSession, "generate", meanwhile)
+    slow = run(here, RunRequest(prompt="The slow one", resume=resume, keep=name), unheard)
+    assert others[0].errors == ()
+    assert slow.data is not None
+    assert (slow.data.answer, slow.data.kept) == ("It is 4.", None)
+    assert slow.exit_code == ExitCode.USAGE
+    assert f"Another run has kept the session {name} meanwhile" in slow.errors[0].message
+    assert f"--resume {name} --keep {name}" in slow.errors[0].hint
+    with sessions.resuming(here, name) as there:
+        assert there is not None
+        assert there.header.messages[-2].content == "The other one"

@@ -15,6 +15,7 @@ from filelock import FileLock
 from deploy.commands.embed import EmbedRequest, embed
 from deploy.engine.client import LlamaEngine
 from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import ChatMessage, Generate
 from deploy.errors import EngineFailed
 from deploy.fit.fit import Workload
 from tests.support.minilm import DISTRIBUTION, SHA256, WHEEL, reference, write_minilm
@@ -60,6 +61,18 @@ def dot(one: tuple[float, ...], other: tuple[float, ...]) -> float:
     return sum(a * b for a, b in zip(one, other, strict=True))
 
 
+def test_a_model_that_was_made_for_vectors_is_asked_nothing(minilm: Path) -> None:
+    """It would give words without meaning. And a text that is too long for it is not helped by a longer context."""
+    with LlamaEngine().open([minilm], PLAN, lambda _: None) as session:
+        with pytest.raises(EngineFailed, match="makes vectors of texts and writes no answers") as caught:
+            list(session.generate(Generate(messages=(ChatMessage("user", "Hi"),))))
+        assert "landfast embed" in caught.value.hint
+        with pytest.raises(EngineFailed, match="from 1 to 512") as caught:
+            session.embed(["word " * 600])
+        assert "--context" not in caught.value.hint
+        assert session.embed(["word"]).tokens > 0
+
+
 def test_vectors_are_those_of_the_models_definition(minilm: Path, wheel: Path) -> None:
     """Each one points where the reference does, and their distances are the published ones; the mean was taken."""
     texts = [*TEXTS, "Antidisestablishmentarianism, 3.14: what's that?"]
@@ -79,6 +92,14 @@ def test_a_text_beyond_the_models_positions_is_refused(minilm: Path) -> None:
         with pytest.raises(EngineFailed, match="from 1 to 512"):
             session.embed(["word " * 600])
         assert session.embed(["word " * 500]).tokens == 502
+
+
+def test_texts_are_numbered_through(minilm: Path) -> None:
+    """Whoever pipes in a thousand lines is told which one is too long, in however many parts they went."""
+    with LlamaEngine().open([minilm], PLAN, lambda _: None) as session:
+        session.embed(["one", "two", "three"])
+        with pytest.raises(EngineFailed, match="Text 5 has"):
+            session.embed(["four", "word " * 600])
 
 
 def test_a_model_for_vectors_needs_no_warning(minilm: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The engine process fails in every way it can: the parent lives, says what happened, and the next request works."""
 
 import os
+import resource
 import shutil
 import signal
 import struct
@@ -18,6 +19,7 @@ from deploy.engine.files import HeldFiles
 from deploy.engine.load_plan import LoadPlan
 from deploy.engine.protocol import Done, Generate, Load, Reading, Sampling, Text
 from deploy.errors import EngineFailed, IntegrityError
+from tests.support.gguf import split_model, text, tiny_model
 
 pytestmark = [
     pytest.mark.engine,
@@ -152,15 +154,41 @@ def test_the_engine_goes_within_a_second_of_its_parent(smollm2_path: Path) -> No
     assert min(_seconds_to_go(smollm2_path) for _ in range(3)) < 1.0
 
 
-def _seconds_to_go(model: Path) -> float:
-    with subprocess.Popen([sys.executable, "-c", PARENT, str(model)], stdout=subprocess.PIPE, text=True) as parent:
+def _seconds_to_go(model: Path, code: str = PARENT) -> float:
+    with subprocess.Popen([sys.executable, "-c", code, str(model)], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         worker = psutil.Process(int(parent.stdout.readline()))
+        _wait_until_it_computes(worker)
         parent.kill()
         started = time.monotonic()
         while not _is_gone(worker) and time.monotonic() - started < 30:
             time.sleep(0.005)
         return time.monotonic() - started
+
+
+IN_A_TEMPLATE: Final = """
+import sys
+from pathlib import Path
+from deploy.engine.client import LlamaEngine
+from deploy.engine.protocol import ChatMessage, Generate, LoadPlan
+session = LlamaEngine().open([Path(sys.argv[1])], LoadPlan(context_tokens=256), lambda _: None)
+print(session.process_id, flush=True)
+list(session.generate(Generate(messages=(ChatMessage("user", "a"),))))
+"""
+
+
+def test_the_engine_goes_with_its_parent_also_while_a_template_lets_nothing_else_in(tmp_path: Path) -> None:
+    """A power with millions of digits is one step of the interpreter: no other thread of the process gets a turn."""
+    file = tiny_model()
+    file.settings["tokenizer.chat_template"] = text("{{ (messages|length + 8)**((messages|length + 8)**9) }}")
+    assert _seconds_to_go(file.write(tmp_path / "model.gguf"), IN_A_TEMPLATE) < 4.0  # before its own limits end it
+
+
+def _wait_until_it_computes(worker: psutil.Process) -> None:
+    """Half a second of processor time from now on."""
+    before = worker.cpu_times().user
+    while worker.cpu_times().user < before + 0.5:
+        time.sleep(0.01)
 
 
 def _is_gone(process: psutil.Process) -> bool:
@@ -196,6 +224,64 @@ def test_the_file_that_was_opened_is_the_one_that_is_loaded(smollm2_path: Path, 
         held.require_unchanged()
         assert isinstance(list(session.generate(COUNT))[-1], Done)
         session.close()
+
+
+def test_a_model_in_many_parts_is_loaded(tmp_path: Path) -> None:
+    """All of them are open at once, and each a second time by the engine: the limit on open files allows that."""
+    paths = [part.write(tmp_path / f"part-{number:03d}") for number, part in enumerate(split_model(80))]
+    session = LlamaEngine().open(paths, LoadPlan(context_tokens=256), unheard)
+    assert isinstance(list(session.generate(Generate(prompt="a b", max_tokens=2)))[-1], Done)
+    session.close()
+
+
+LARGE_STACKS: Final = """
+import resource, sys
+from pathlib import Path
+from deploy.engine.client import LlamaEngine
+from deploy.engine.protocol import Generate, LoadPlan
+resource.setrlimit(resource.RLIMIT_STACK, (4 << 30, resource.getrlimit(resource.RLIMIT_STACK)[1]))
+plan = LoadPlan(context_tokens=256, threads=2, data_limit_bytes=1 << 30)
+session = LlamaEngine().open([Path(sys.argv[1])], plan, lambda _: None)
+print(len(list(session.generate(Generate(prompt="a b", max_tokens=2)))))
+session.close()
+"""
+
+
+def test_the_users_settings_for_threads_do_not_stop_the_engine(tmp_path: Path) -> None:
+    """Computing centres ask for large stacks, and for threads bound to cores: the seal has no room for either."""
+    if resource.getrlimit(resource.RLIMIT_STACK)[1] != resource.RLIM_INFINITY:
+        pytest.skip("larger stacks are forbidden here")
+    path = tiny_model().write(tmp_path / "model.gguf")
+    asked = {"OMP_PROC_BIND": "true", "OMP_PLACES": "cores", "OMP_STACKSIZE": "4G"}
+    command = [sys.executable, "-c", LARGE_STACKS, str(path)]
+    done = subprocess.run(command, env=os.environ | asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_file_that_root_reads_by_privilege_alone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sealed engine has none: it would fail to open the file, and blame the model."""
+    path = tiny_model().write(tmp_path / "model.gguf")
+    if os.geteuid() == 0:
+        os.chown(path, 65534, 65534)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "getgroups", list)
+    monkeypatch.setattr(os, "getegid", lambda: 0)
+    path.chmod(0o640)
+    with pytest.raises(EngineFailed, match=r"model\.gguf is closed to all but another user") as caught:
+        LlamaEngine().open([path], PLAN, unheard)
+    assert "chmod" in caught.value.hint
+    path.chmod(0o644)
+    LlamaEngine().open([path], LoadPlan(context_tokens=256), unheard).close()
+
+
+def test_the_engines_parent_is_known_to_windows_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command imports it, and names of signals are not the same everywhere; a start is refused in words."""
+    forget = "import signal; del signal.SIGKILL, signal.SIGBUS, signal.SIGXCPU; import deploy.engine.client"
+    assert subprocess.run([sys.executable, "-c", forget], check=False).returncode == 0
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(EngineFailed, match="Windows") as caught:
+        LlamaSession()
+    assert "WSL" in caught.value.hint
 
 
 def test_refusals_name_the_file_that_the_user_knows(tmp_path: Path) -> None:

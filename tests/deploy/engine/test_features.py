@@ -125,6 +125,50 @@ def test_a_hostile_schema_costs_little(name: str, opened: Open, smollm2_path: Pa
     answer(session, asked(CAPITAL, max_tokens=2))
 
 
+TEXTS: Final = ('say "hi"', "C:\\temp", "one\ntwo", "Köln 😀")
+
+
+@pytest.mark.parametrize("word", TEXTS)
+def test_a_word_of_a_schema_is_written_as_it_stands(opened: Open, smollm2_path: Path, word: str) -> None:
+    """As a value and as the name of a field, whatever is in it."""
+    schema = {
+        "type": "object",
+        "properties": {word: {"enum": [word]}},
+        "required": [word],
+        "additionalProperties": False,
+    }
+    _, told, done = answer(opened(smollm2_path), asked(CAPITAL, schema=json.dumps(schema)))
+    assert (json.loads(told), done.reason) == ({word: word}, "stop")
+
+
+BRANCHES: Final = {"type": "array", "maxItems": 1, "items": {"$ref": "#/$defs/tree"}}
+TREE: Final = {
+    "$ref": "#/$defs/tree",
+    "$defs": {"tree": {"type": "object", "properties": {"branches": BRANCHES}, "additionalProperties": False}},
+}
+NAMESAKES: Final = {
+    "type": "object",
+    "properties": {"a": {"type": "string", "maxLength": 3}, "b": {"$ref": "#/$defs/a"}, "c": {"$ref": "#/$defs/x/a"}},
+    "required": ["a", "b", "c"],
+    "additionalProperties": False,
+    "$defs": {"a": {"enum": [1]}, "x": {"a": {"enum": [2]}}},
+}
+
+
+@pytest.mark.parametrize("schema", [TREE, NAMESAKES, {"properties": {"next": {"$ref": "#"}}}])
+def test_references_of_a_schema_lead_where_they_say(
+    opened: Open, smollm2_path: Path, tmp_path: Path, schema: dict[str, Any]
+) -> None:
+    """Also into themselves, and where a field and what is referred to have the same name."""
+    path = tmp_path / "schema.json"
+    path.write_text(json.dumps(schema))
+    drawn = Sampling(temperature=1.0, seed=2)
+    request = asked(CAPITAL, schema=read_schema(path), sampling=drawn, max_tokens=400)
+    _, told, done = answer(opened(smollm2_path), request)
+    assert done.reason == "stop"
+    jsonschema.validate(json.loads(told), schema)
+
+
 def test_tokens_are_counted(opened: Open, smollm2_path: Path) -> None:
     """Of a text, and of a conversation as the engine then reads it."""
     session = opened(smollm2_path)

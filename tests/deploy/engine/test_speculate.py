@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.engine.speculate import COSTS, LOOKED_AT, NO_REPETITION, Guesser, Lookup, Pace
+from deploy.engine.speculate import COSTS, LOOKED_AT, NO_REPETITION, TILED_COSTS, Guesser, Lookup, Pace, costs_of
 
 TEXT = [10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
 
@@ -35,10 +35,11 @@ def beginning(text: list[int], most: int, chance: float) -> Guesser:
         ([1, 2, 3, 9, 1, 2, 3, 4, 1, 2, 3], [4, 1, 2]),
         ([7, 2, 3, 4, 8, 2, 3], [4, 8, 2]),
         ([1, 2, 3, 4], []),
-        ([5, 5, 5, 5], [5]),
+        ([5, 5, 5, 5], [5, 5, 5]),
+        ([9, 1, 2, 1, 2, 1], [2, 1, 2]),
         ([], []),
     ],
-    ids=["tail of three", "the last place", "tail of two", "new", "itself", "empty"],
+    ids=["tail of three", "the last place", "tail of two", "new", "itself", "in turn", "empty"],
 )
 def test_what_followed_before_is_guessed(text: list[int], guess: list[int]) -> None:
     """The longest tail counts, at its last place, and never itself."""
@@ -49,7 +50,8 @@ def test_what_followed_before_is_guessed(text: list[int], guess: list[int]) -> N
 def test_a_guess_stands_in_the_text(text: list[int]) -> None:
     """Also where one token's bytes look like another's."""
     guess = Lookup(text).guess(4)
-    places = [at for at in range(2, len(text)) if text[at - 2 : at] == text[-2:] and text[at : at + 4] == guess]
+    whole = [*text, *guess]
+    places = [at for at in range(2, len(text)) if text[at - 2 : at] == text[-2:] and whole[at : at + 4] == guess]
     assert bool(places) == bool(guess)
 
 
@@ -67,6 +69,35 @@ def test_how_often_guesses_come_true_decides(chance: float, size: int) -> None:
     pace = sure(chance)
     assert pace.size(7) == size
     assert bool(pace.why_not()) == (size == 0)
+
+
+@pytest.mark.parametrize(("chance", "size"), [(0.95, 15), (0.75, 0)])
+def test_a_tile_has_room_for_more(chance: float, size: int) -> None:
+    """Sixteen tokens cost little more than eight then; two and four cost more than elsewhere."""
+    pace = Pace(TILED_COSTS)
+    pace.chance = chance
+    assert pace.size(15) == size
+
+
+@pytest.mark.parametrize(
+    ("file_type", "machine", "tiled"),
+    [
+        ("Q4_K - Medium", "x86_64", True),
+        ("Q6_K", "AMD64", True),
+        ("IQ4_XS - 4.25 bpw", "x86_64", True),
+        ("IQ3_S mix - 3.66 bpw", "x86_64", True),
+        ("IQ4_NL - 4.5 bpw", "x86_64", False),
+        ("Q8_0", "x86_64", False),
+        ("Q4_K - Medium", "aarch64", False),
+        ("", "x86_64", False),
+    ],
+)
+def test_which_weights_have_tiles(file_type: str, machine: str, tiled: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    """Those of the types that the engine has tiles for, as they lie in the file, and where no experts are chosen."""
+    assert (costs_of(file_type, 2048, experts=False, repacked=False, machine=machine) is TILED_COSTS) == tiled
+    assert costs_of(file_type, 2048, experts=True, repacked=False, machine=machine) is COSTS
+    assert costs_of(file_type, 2048, experts=False, repacked=True, machine=machine) is COSTS
+    assert costs_of(file_type, 576, experts=False, repacked=False, machine=machine) is COSTS
 
 
 @pytest.mark.parametrize(("excess", "pays"), [(0.5, True), (1.6, True), (2.0, False), (3.0, False)])

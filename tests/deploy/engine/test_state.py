@@ -115,10 +115,12 @@ def test_a_state_that_does_not_fit_is_refused(
 
 
 def test_a_session_that_read_nothing_has_no_state(smollm2_path: Path) -> None:
-    """And nothing to hand over; half taken, the rest of a state is not taken for an answer."""
+    """And nothing to hand over, for which nobody waits; half taken, the rest of a state is not taken for an answer."""
     with start(smollm2_path) as session:
         with pytest.raises(EngineFailed, match="has read nothing yet"):
             session.describe_state()
+        with pytest.raises(EngineFailed, match="has read nothing yet"):
+            list(session.save_state(StateShape(tokens=(1,), size_bytes=9 << 20)))
         answer(session, FIRST)
         pieces = session.save_state(session.describe_state())
         next(pieces)

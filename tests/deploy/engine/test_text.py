@@ -80,6 +80,14 @@ def test_only_what_may_be_a_stop_string_is_held_back() -> None:
     assert joined(assembler.finish()) == ""
 
 
+def test_half_a_character_at_a_cut_is_left_out() -> None:
+    """The model would have written the rest of it; one that ended by itself wrote no character, and that is shown."""
+    for cut_off, wanted in ((True, "ok "), (False, "ok \ufffd")):
+        assembler = Assembler(("END",))
+        shown_so_far = joined(assembler.feed("ok 😀".encode()[:-1]))
+        assert shown_so_far + joined(assembler.finish(cut=cut_off)) == wanted
+
+
 def test_stop_strings_end_the_answer_and_not_the_thinking() -> None:
     """A model that thinks of the word goes on; one that answers it has ended."""
     assembler = Assembler(("END",), Tagged(Marks("<t>", "</t>"), "open"))

@@ -13,7 +13,7 @@ import pytest
 from deploy.engine.client import LlamaEngine, LlamaSession
 from deploy.engine.load_plan import LoadPlan
 from deploy.engine.protocol import ChatMessage, Done, Generate, Sampling, Stats, Text
-from deploy.engine.speculate import EXACT
+from deploy.engine.speculate import EXACT, MOST_GUESSES
 from deploy.fit.loading import quickened_file
 from deploy.gguf.reader import read_header
 
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.index]
 
 GREEDY: Final = Sampling(temperature=0)
 DRAWN: Final = Sampling(temperature=0.2, seed=5)
-GUESSING: Final = LoadPlan(context_tokens=2048, threads=1, speculation_tokens=7)
+GUESSING: Final = LoadPlan(context_tokens=2048, threads=1, speculation_tokens=MOST_GUESSES)
 WINDOW: Final = LoadPlan(context_tokens=4096, threads=1, batch_tokens=64)
 """The window's cells are few then, and an answer of a page writes over those of the prompt's end."""
 STORY: Final = (
@@ -112,6 +112,25 @@ def test_guesses_that_come_true(smollm2_path: Path, opened: Open) -> None:
     assert stats.speculation.guessed >= stats.speculation.right
 
 
+def test_a_text_that_repeats_itself(gemma3_path: Path, opened: Open) -> None:
+    """Nearly all of it is guessed, and it is repeated to the letter all the same."""
+    session = opened(gemma3_path, GUESSING)
+    text, stats = answer(session, Generate(prompt=f"{STORY}\n" * 4, max_tokens=120, sampling=DRAWN))
+    assert text.startswith(STORY)
+    assert stats.speculation.right > 0.8 * stats.answer_tokens
+
+
+def test_without_flash_attention_the_number_of_threads_does_not_show(smollm2_path: Path, opened: Open) -> None:
+    """To the byte; with it, one thread and two round otherwise from 512 cells on."""
+    asked = Generate(prompt=f"{STORY[:40]} {STORY} " * 5, max_tokens=60, sampling=Sampling(temperature=0.8, seed=1))
+    one, two = (
+        answer(opened(smollm2_path, LoadPlan(context_tokens=1024, threads=count, flash_attention=False)), asked)
+        for count in (1, 2)
+    )
+    assert one[1].prompt_tokens > 400
+    assert one[0] == two[0]
+
+
 def test_nothing_is_guessed_at_temperature_0(smollm2_path: Path, opened: Open) -> None:
     """The text is to the byte the one that is computed token by token, and the reason is given."""
     plain, none = answer(opened(smollm2_path, LoadPlan(context_tokens=2048, threads=1)), ask(COPY))
@@ -135,7 +154,7 @@ def test_guessing_ends_where_it_should(smollm2_path: Path, opened: Open, tokens:
 
 def test_guessing_stops_at_a_full_context(smollm2_path: Path, opened: Open) -> None:
     """The last tokens that fit are drawn one by one."""
-    session = opened(smollm2_path, LoadPlan(context_tokens=256, threads=1, speculation_tokens=7))
+    session = opened(smollm2_path, msgspec.structs.replace(GUESSING, context_tokens=256))
     line = "The ship came in, the ship went out, and nobody saw it. "
     events = list(session.generate(Generate(prompt=line * 10, max_tokens=400, sampling=DRAWN)))
     assert isinstance(events[-1], Done)

@@ -213,10 +213,11 @@ def test_a_full_context_ends_the_answer(gemma3_path: Path, opened: Open) -> None
     ("request_", "sentence"),
     [
         (asked(" ".join(["word"] * 2000)), "the context holds 1,024"),
+        (asked("word " * 250_000), "The prompt has 1 MB of text and the context holds 1,024 tokens"),
         (Generate(prompt=""), "The prompt is empty"),
         (Generate(), "chat template refuses|The prompt is empty"),
     ],
-    ids=["too long", "empty", "nothing"],
+    ids=["too long", "much too long", "empty", "nothing"],
 )
 def test_what_cannot_be_asked_is_refused_with_a_sentence(
     smollm2_path: Path, opened: Open, request_: Generate, sentence: str

@@ -17,12 +17,12 @@ CONTEXTS = st.sampled_from([4096, 32768, 131072])
 
 
 @settings(deadline=None)
-@given(st.sampled_from(SHIPPED.models), CONTEXTS, st.sampled_from([4, 16, 64]))
-def test_what_is_advised_is_enough(known: Model, context: int, memory_gb: int) -> None:
+@given(st.sampled_from(SHIPPED.models), CONTEXTS, st.sampled_from([4, 16, 64]), st.sampled_from([1, 4]))
+def test_what_is_advised_is_enough(known: Model, context: int, memory_gb: int, users: int) -> None:
     """A shorter context, more memory or a lower speed: fitted again with it, the model fits."""
     form = known.artifacts[-1]
     here = budget(machine(total_bytes=memory_gb * GB, cores=8))
-    asked = Workload(context_tokens=context)
+    asked = Workload(context_tokens=context, users=users)
     for change in advise(known, form, here, asked):
         if change.kind == "context":
             again = fit(known, form, here, msgspec.structs.replace(asked, context_tokens=int(change.value)))

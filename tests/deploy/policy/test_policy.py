@@ -232,6 +232,18 @@ def test_one_broken_file_stops_everything(tmp_path: Path) -> None:
         in_force(paths, {"LANDFAST_POLICY": str(tmp_path / "none.toml")}, tmp_path / "no-system.toml")
 
 
+def test_a_file_that_cannot_be_looked_at_is_not_passed_over(tmp_path: Path) -> None:
+    """What cannot be read may forbid something: a link that leads in a circle, one whose share is not mounted."""
+    paths = resolve({"LANDFAST_HOME": str(tmp_path)})
+    circle, away = tmp_path / "circle.toml", tmp_path / "away.toml"
+    circle.symlink_to(circle)
+    away.symlink_to(tmp_path / "share" / "policy.toml")
+    with pytest.raises(PolicyRefused, match=r"circle\.toml, line 1: it cannot be read"):
+        in_force(paths, {}, circle)
+    with pytest.raises(NotFound, match=r"away\.toml"):
+        in_force(paths, {}, away)
+
+
 EXAMPLES: Final = Path(__file__).resolve().parents[3] / "docs" / "policies"
 
 

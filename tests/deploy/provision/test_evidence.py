@@ -1,7 +1,9 @@
 """The evidence folder is checked by openssl and sha256sum alone, and no byte of it can be changed unseen."""
 
 import datetime as dt
+import hashlib
 import json
+import platform
 import re
 import shutil
 import subprocess
@@ -14,12 +16,15 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from deploy import __version__
 from deploy.catalog.loader import load
 from deploy.catalog.model import Model
 from deploy.commands.context import Context
 from deploy.commands.install import InstallRequest, install
 from deploy.engine.protocol import SealReport
+from deploy.engine.seal.places import engine_libraries
 from deploy.errors import IntegrityError, UsageError
+from deploy.journal import Event, Journal
 from deploy.keys import public_key_pem, sign_dsse, signing_key
 from deploy.policy.policy import NO_POLICY
 from deploy.provision import bom
@@ -38,11 +43,11 @@ EVERY: Final = {
 }
 
 
-def report(context: Context, *, holds: bool = True) -> str:
+def report(context: Context, **other: Any) -> str:
     """An audit report of this host's key, as short as one can be."""
     findings: dict[str, Any] = {
-        "holds": holds,
-        "landfast": "0",
+        "holds": True,
+        "landfast": __version__,
         "engine": "test",
         "made_at": "2025-06-01T11:00:00+00:00",
         "kernel": "Testix",
@@ -52,7 +57,9 @@ def report(context: Context, *, holds: bool = True) -> str:
         "outside": [],
         "working": [],
     }
-    statement = {"_type": "x", "subject": [], "predicateType": "y", "predicate": findings}
+    libraries = [(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in engine_libraries()]
+    subject = [{"name": name, "digest": {"sha256": digest}} for name, digest in libraries]
+    statement = {"_type": "x", "subject": subject, "predicateType": "y", "predicate": findings | other}
     kind = "application/vnd.in-toto+json"
     envelope = sign_dsse(signing_key(context.paths), kind, json.dumps(statement).encode())
     path = context.paths.state / "audits" / "audit-20250601T110000Z.json"
@@ -299,3 +306,56 @@ def test_the_key_in_the_folder_is_the_hosts(whole: Made) -> None:
     """As `landfast keys export` prints it."""
     pem = public_key_pem(signing_key(whole.context.paths).public_key())
     assert (whole.folder / "signing.pub").read_bytes() == pem
+
+
+def page_of(context: Context, folder: Path) -> str:
+    """What the auditor reads first, of a folder made now."""
+    made(context, folder)
+    return (folder / "README.txt").read_text("utf-8")
+
+
+def test_the_page_names_the_host_and_has_nothing_to_look_at_where_all_is_well(whole: Made) -> None:
+    """Of forty folders each says whose it is."""
+    page = (whole.folder / "README.txt").read_text("utf-8")
+    assert f"\nHost: {platform.node()}\n" in page
+    assert "look at first" not in page
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        ({"holds": False}, "the seal does not hold"),
+        ({"landfast": "0.0.1"}, "another version of Landfast or of its engine"),
+        ({"made_at": "2031-01-01T00:00:00+00:00"}, "later date than this evidence"),
+    ],
+    ids=["broken", "of an old engine", "from the future"],
+)
+def test_what_an_audit_report_does_not_show_stands_on_the_page(
+    tmp_path: Path, other: dict[str, Any], told: str
+) -> None:
+    """Whoever made the folder was told so; the auditor was not there."""
+    context = furnished(tmp_path / "home")
+    report(context, **other)
+    page = page_of(context, tmp_path / "evidence")
+    assert told in page.partition("look at first")[2].partition("Files\n")[0]
+
+
+def test_a_journal_that_is_not_whole_stands_on_the_page(tmp_path: Path) -> None:
+    """Its end alone would look like that of a whole one."""
+    context = furnished(tmp_path / "home")
+    Journal(context.paths).append(Event(kind="answer"))
+    file = context.paths.journal / "journal.jsonl"
+    file.write_bytes(file.read_bytes().replace(b'"answer"', b'"resume"'))
+    assert "The journal is not whole: " in page_of(context, tmp_path / "evidence")
+
+
+def test_a_report_of_another_host_is_refused_with_what_can_be_done(tmp_path: Path) -> None:
+    """The command has no option for another key, and needs none."""
+    context, other = furnished(tmp_path / "home"), host(tmp_path / "other")
+    request = EvidenceRequest(out=str(tmp_path / "evidence"), audit=report(other))
+    with pytest.raises(
+        IntegrityError, match="cannot be included: The statement was signed with another key"
+    ) as refused:
+        evidence(context, request)
+    assert "--key" not in refused.value.hint
+    assert "landfast audit" in refused.value.hint

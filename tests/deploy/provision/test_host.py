@@ -13,6 +13,8 @@ from deploy.paths import SYSTEM_ROOT, system_paths
 from deploy.provision.accounts import Accounts
 from deploy.provision.site_file import read_site
 from deploy.provision.units import NAMES, TIMER, Units
+from deploy.store.checks import is_unchanged
+from deploy.store.layout import Layout
 from deploy.store.store import Store
 from tests.deploy.provision.kit import applied, host, outcome, site, snapshot, states
 
@@ -64,7 +66,8 @@ def test_a_host_becomes_what_the_file_wants_and_stays_so(tmp_path: Path, root: P
     """Group, account, member, store, policy, model and units; then nothing."""
     path = site(tmp_path / "site", SITE)
     before = snapshot(tmp_path)
-    assert outcome(bare(tmp_path), path, check=True).exit_code == 10
+    told = outcome(bare(tmp_path), path, check=True)
+    assert told.exit_code == 10
     assert snapshot(tmp_path) == before
     first = states(applied(bare(tmp_path), path))
     assert [name for name, state in first.items() if state != "changed"] == [
@@ -72,6 +75,7 @@ def test_a_host_becomes_what_the_file_wants_and_stays_so(tmp_path: Path, root: P
         "left over",
         "timer running",
     ]
+    assert {n: s.replace("would-change", "changed") for n, s in states(told.data).items()} == first
     accounts = Accounts(root)
     assert accounts.members("readers") == {"anna", "watcher"}
     shell = next(line for line in (root / "etc" / "passwd").read_text().splitlines() if line.startswith("watcher:"))
@@ -121,6 +125,21 @@ def test_a_store_of_another_group_is_given_to_the_right_one(tmp_path: Path, root
     store.chmod(0o700)
     assert states(applied(bare(tmp_path), path))["store"] == "changed"
     assert stat.S_IMODE(store.stat().st_mode) == 0o2750
+
+
+@pytest.mark.root
+def test_another_group_gets_all_that_is_to_be_read(tmp_path: Path, root: Path) -> None:
+    """Not the folder alone; and what was only given to another group is not hashed again by every reader."""
+    applied(bare(tmp_path), site(tmp_path / "site", SITE))
+    path = site(tmp_path / "site", SITE.replace('"readers"', '"thinkers"'))
+    assert states(applied(bare(tmp_path), path))["store"] == "changed"
+    store = Store(system_paths(os.environ).store, shared=True)
+    number = Accounts(root).group_number("thinkers")
+    read = [path for name in ("blobs", "models", "versions") for path in (store.root / name).rglob("*")]
+    assert {path.stat().st_gid for path in (store.root, *read)} == {number}
+    (record,) = store.installed()
+    assert all(is_unchanged(Layout(store.root, shared=True), file) for file in record.files)
+    assert applied(bare(tmp_path), path).changed == 0
 
 
 @pytest.mark.root

@@ -13,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from deploy.catalog.model import Artifact, CataloguedFile, HubOrigin, PackageOrigin, PackagePiece
 from deploy.sources.base import Progress
 
@@ -76,6 +78,14 @@ class Quiet(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+def set_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """Have programs on this machine go by way of a proxy, to whatever host."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, proxy)
 
 
 @dataclass

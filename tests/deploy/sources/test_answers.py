@@ -4,10 +4,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from deploy.sources.answers import Answer, http_answers, within, without_credentials
+from deploy.sources.answers import Answer, folder_answers, http_answers, within, without_credentials
 from tests.deploy.sources.kit import HubWorld
 
 
@@ -68,3 +69,13 @@ def test_credentials_are_taken_out_of_an_address() -> None:
     """Everything else of the address stays."""
     assert without_credentials("https://me:pw@h.invalid:8/a?b#c") == "https://h.invalid:8/a?b#c"
     assert without_credentials("https://h.invalid/a") == "https://h.invalid/a"
+
+
+def test_a_folder_that_cannot_be_looked_at_is_no_answer(tmp_path: Path) -> None:
+    """With the reason, and nothing on the screen: as where the system refuses the name, or the way to it."""
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    for path, reason in ((tmp_path, "is there"), (tmp_path / "no", "is not there"), (tmp_path / "circle", "cannot be")):
+        answer = folder_answers(path, 5)
+        assert answer.reachable is (path == tmp_path)
+        assert reason in answer.reason
+    assert "name too long" in folder_answers(tmp_path / ("long" * 100), 5).reason

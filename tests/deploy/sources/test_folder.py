@@ -92,11 +92,11 @@ def test_a_place_that_is_not_there_is_said_to_be_missing(stick: Path, tmp_path: 
     assert Folder(stick).reach(5).reachable
 
 
-def test_an_offer_passes_no_network(stick: Path) -> None:
-    """What lies in the folder is offered at no download."""
+def test_an_offer_names_the_folder(stick: Path) -> None:
+    """What lies there by name is offered."""
     (stick / "m.gguf").write_bytes(b"GGUF")
     offer = Folder(stick).offer(artifact_of({"m.gguf": b"GGUF"}))
-    assert offer == Offer(source=f"folder {stick}", download_bytes=0)
+    assert offer == Offer(source=f"folder {stick}")
 
 
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file whose reading fails")

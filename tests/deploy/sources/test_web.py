@@ -14,7 +14,7 @@ from deploy.sources.base import NoOffer, Progress
 from deploy.sources.ranges import TRIES
 from deploy.sources.rate import limited
 from deploy.sources.web import Mirror
-from tests.deploy.sources.kit import Listener, Quiet, artifact_of, served
+from tests.deploy.sources.kit import Listener, Quiet, artifact_of, served, set_proxy
 
 BODY = bytes(range(256)) * 8192
 OTHER = bytes(reversed(range(256))) * 8192
@@ -258,6 +258,44 @@ def test_certificates_that_cannot_be_used_are_named(web: Web, tmp_path: Path, ki
     with pytest.raises(UsageError, match=r"certificates in .*company\.pem cannot be used") as caught:
         mirror.fetch(pinned(), tmp_path / "staging", quiet)
     assert "SSL_CERT_FILE" in caught.value.hint
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://files.example:port"])
+def test_what_is_no_address_is_told(url: str, tmp_path: Path) -> None:
+    """When it is asked: a slip in LANDFAST_MIRROR does not keep anybody from commands that need no network."""
+    mirror = Mirror(url, {})
+    assert mirror.host in {None, "files.example"}
+    with pytest.raises(Unreachable, match="not a web address"):
+        mirror.fetch(pinned(), tmp_path, quiet)
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "gopher://127.0.0.1:9", "http://[::1"])
+def test_a_proxy_that_cannot_be_used_is_named(
+    mirror: Mirror, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    """With what to set in its place."""
+    set_proxy(monkeypatch, proxy)
+    with pytest.raises(Unreachable, match="proxy that is set here") as caught:
+        mirror.fetch(pinned(), tmp_path, quiet)
+    assert "ALL_PROXY" in caught.value.hint
+
+
+class Circle(Quiet, BaseHTTPRequestHandler):
+    """Sends whoever asks to where they are."""
+
+    def do_GET(self) -> None:
+        """Answer with the address that was asked."""
+        self.send_response(302)
+        self.send_header("Location", self.path)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+
+def test_a_server_that_sends_us_on_for_ever_is_unreachable(pauses: list[float], tmp_path: Path) -> None:
+    """At once: asked again it would say the same."""
+    with served(Circle, None) as url, pytest.raises(Unreachable, match="again and again"):
+        Mirror(url, {}, pauses.append).fetch(pinned(), tmp_path, quiet)
+    assert pauses == []
 
 
 def test_reach_tells_whether_it_answers(mirror: Mirror) -> None:

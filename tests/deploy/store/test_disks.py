@@ -48,6 +48,7 @@ def test_a_model_larger_than_the_disk_is_refused_at_once(small_disk: Path) -> No
     store = Store(small_disk / "store")
     with pytest.raises(NotEnoughSpace, match="free"), store.transaction(KEY, 2 * 2**20, quiet):
         pass
+    assert store.rubbish() == ()
     with store.transaction(KEY, 2**19, quiet):
         pass
 

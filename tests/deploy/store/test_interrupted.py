@@ -261,7 +261,7 @@ def test_two_processes_install_the_same_model_once(tmp_path: Path) -> None:
 def test_too_little_space_is_told_before_the_first_byte(tmp_path: Path) -> None:
     """The sentence says how much is needed and how much is there; nothing is staged."""
     store = Store(tmp_path)
-    with pytest.raises(NotEnoughSpace, match=r"GB are needed, and .* has .* free") as caught:  # noqa: SIM117 - the exit is tested
+    with pytest.raises(NotEnoughSpace, match=r"GB is needed, and .* has .* free") as caught:  # noqa: SIM117 - the exit is tested
         with store.transaction(KEY, 10**18, quiet):
             pytest.fail("the block must not begin")
     assert isinstance(caught.value, LandfastError)
