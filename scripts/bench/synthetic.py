@@ -18,6 +18,9 @@ F32, F16, Q4_0, Q5_0, Q8_0, Q4_K, Q6_K, IQ4_NL, IQ4_XS, MXFP4 = 0, 1, 2, 6, 8, 1
 PLAIN: Final = {"F16": F16, "Q4_0": Q4_0, "Q8_0": Q8_0}
 OF_BLOCKS: Final = {"Q6_K": (Q6_K, Q8_0), "IQ4_XS": (IQ4_XS, IQ4_NL)}
 """The type of most matrices, and that of those whose rows are no whole blocks."""
+FILE_TYPES: Final = {"F16": 1, "Q4_0": 2, "Q8_0": 7, "Q6_K": 18, "IQ4_XS": 30, "MXFP4": 38}
+Q4_K_M: Final = 15
+"""What a file says that it is made of, as a whole (llama.h: llama_ftype); Q4_K_M for every other name."""
 KEPT_WHOLE: Final = re.compile(r"norm|gate_inp|conv1d|shortconv\.conv|rope|(?<!\.weight)$")
 """Tensors that quantisers leave in F32. Source: llama.cpp's quantiser (src/llama-quant.cpp)."""
 BLOCK: Final = 256
@@ -37,7 +40,7 @@ def write(metadata: Metadata, quant: str, path: Path, *, tied: bool) -> int:
     base = _library()
     tensors = [found for found in listed(metadata) if not (tied and found.name == "output.weight")]
     gguf = base.gguf_init_empty()
-    fill_metadata(base, gguf, metadata)
+    fill_metadata(base, gguf, metadata | {"general.file_type": FILE_TYPES.get(quant, Q4_K_M)})
     _byte_vocabulary(base, gguf, metadata)
     layers = int(metadata[f"{metadata['general.architecture']}.block_count"])
     arena = base.ggml_init(InitParams(len(tensors) * 512 + (1 << 20), None, True))  # noqa: FBT003 - a C structure
