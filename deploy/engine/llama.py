@@ -46,6 +46,9 @@ from deploy.quantities import amount
 if TYPE_CHECKING:
     from deploy.engine.vision import Eyes, SeenPrompt
 
+LONGEST_TOKEN_BYTES: Final = 1024
+"""Generously: the longest pieces of today's vocabularies have some hundred."""
+
 
 def rehearse(log: Log, paths: tuple[str, ...], plan: LoadPlan) -> Rehearsed:
     """Ask the engine what a load would take, without loading weights (no_alloc)."""
@@ -76,10 +79,6 @@ def rehearse(log: Log, paths: tuple[str, ...], plan: LoadPlan) -> Rehearsed:
         ),
         window_bytes=log.mebibytes(r"creating +SWA KV cache[\s\S]*?llama_kv_cache: size = +([\d.]+) MiB"),
     )
-
-
-LONGEST_TOKEN_BYTES: Final = 1024
-"""Generously: the longest pieces of today's vocabularies have some hundred."""
 
 
 class LlamaModel:
