@@ -14,7 +14,7 @@ import msgspec
 from deploy.commands.context import Context, real_context
 from deploy.errors import Interrupted, LandfastError, NotEnoughSpace, PipeClosed, UsageError, of_the_machine
 from deploy.results import SIMULATED, Result, failure, simulation_warning
-from deploy.terminal import Reporter, open_streams, say, say_messages, say_problem, write_bytes
+from deploy.terminal import Reporter, open_streams, say, say_messages, say_problem, to_null_device, write_bytes
 
 if TYPE_CHECKING:
     from deploy.fit.fit import Workload
@@ -170,7 +170,7 @@ def _told(error: Exception) -> LandfastError:
 
 def _without_reader() -> int:
     """End quietly when the reader of our output has gone, as `head` does."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    to_null_device(sys.stdout.fileno())
     return int(PipeClosed.exit_code)
 
 

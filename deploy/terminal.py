@@ -42,11 +42,18 @@ def open_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - kept to the end
     if _is_write_only(0):
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        to_null_device(0, os.O_RDONLY)
     codecs.register_error("landfast.plainer", _plainer)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and (stream.errors != "surrogateescape" or stream.encoding != "utf-8"):
             stream.reconfigure(errors="landfast.plainer")
+
+
+def to_null_device(descriptor: int, mode: int = os.O_WRONLY) -> None:
+    """Have the null device in place of a file that is open and of no more use."""
+    device = os.open(os.devnull, mode)
+    os.dup2(device, descriptor)
+    os.close(device)
 
 
 def _is_write_only(descriptor: int) -> bool:
@@ -81,7 +88,7 @@ def talk(text: str) -> None:
         sys.stderr.write(text)
         sys.stderr.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        to_null_device(sys.stderr.fileno())
 
 
 def cut_short(ended: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.widgets import Input, OptionList, Static
@@ -28,12 +29,27 @@ from tests.tui.kit import (
     small_world,
     until,
 )
+from tui.app import LandfastApp
 from tui.screens.talks import TalksScreen
 from tui.widgets.banner import Banner
 from tui.widgets.files import Files
 from tui.widgets.head import Head
 from tui.widgets.prompt import Prompt
 from tui.widgets.transcript import Answer, Question, Transcript
+
+
+def refusing_once(app: LandfastApp) -> Any:
+    """The chat's session, whose engine refuses the next request and lives on."""
+    assert app.driver.opened is not None
+    session: Any = app.driver.opened.session.inner  # type: ignore[attr-defined]
+    generate = session.generate
+
+    def refuse(_: object) -> object:
+        session.generate = generate
+        raise EngineFailed("The template refuses this.", hint="Try again.")
+
+    session.generate = refuse
+    return session
 
 
 async def test_settings_hold_from_the_next_message_on(tmp_path: Path) -> None:
@@ -169,15 +185,7 @@ async def test_what_was_to_be_left_out_of_one_conversation_is_left_out_of_no_oth
         last_answer(screen).focus()
         await pilot.press("f")
         await until(pilot, lambda: questions(screen) == ["One?", "Two?"])
-        assert app.driver.opened is not None
-        session = app.driver.opened.session.inner  # type: ignore[attr-defined]
-        generate = session.generate
-
-        def refuse(_: object) -> object:
-            session.generate = generate
-            raise EngineFailed("The template refuses this.", hint="Try again.")
-
-        session.generate = refuse
+        session = refusing_once(app)
         await pilot.press("alt+up", "r")
         await until(pilot, lambda: banner.display)
         await pilot.press("enter")
@@ -204,15 +212,7 @@ async def test_a_refusal_of_a_living_engine_loads_nothing_again(tmp_path: Path) 
     """The engine said no and goes on: Enter asks again with the same session."""
     engine = FakeEngine("Yes.")
     async with in_chat(tmp_path, engine, size=LARGE) as (app, pilot, screen):
-        assert app.driver.opened is not None
-        session = app.driver.opened.session.inner  # type: ignore[attr-defined]
-        generate = session.generate
-
-        def refuse(_: object) -> object:
-            session.generate = generate
-            raise EngineFailed("The template refuses this.", hint="Try again.")
-
-        session.generate = refuse
+        refusing_once(app)
         await ask(pilot, "One?")
         banner = screen.query_one(Banner)
         await until(pilot, lambda: banner.display)
