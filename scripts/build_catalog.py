@@ -18,6 +18,7 @@ from deploy.catalog.model import (
     Capabilities,
     Catalog,
     ComputeCurve,
+    KeysCurve,
     LeftOut,
     Licence,
     MemoryCurve,
@@ -69,11 +70,13 @@ def memory_curve(curve: CurveRow, bounds: Bounds | None) -> MemoryCurve | None:
     if bounds.engine != curve.engine:
         raise SystemExit(f"{curve.id}: its bounds are of {bounds.engine}, its state of {curve.engine}")
     metadata = Metadata(curve.metadata)
+    keys = bounds.keys_q8_0
     return MemoryCurve(
         engine=bounds.engine,
         f16=StateCurve(curve.state.f16.caches, curve.state.f16.recurrent_bytes),
         q8_0=StateCurve(curve.state.q8_0.caches, curve.state.q8_0.recurrent_bytes),
         f16_without_flash=bounds.state_without_flash,
+        keys_q8_0=None if keys is None else KeysCurve(keys.state, never_falling(keys.compute)),
         compute=ComputeCurve(
             f16=never_falling(bounds.f16),
             f16_without_flash=never_falling(bounds.f16_without_flash),

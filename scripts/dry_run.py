@@ -22,6 +22,10 @@ _UINT32, _FLOAT32, _BOOL, _UINT64 = 4, 6, 7, 10
 """Array element types (gguf.h)."""
 
 
+class EngineRefuses(ValueError):
+    """The engine does not take these hyper-parameters, or no such context."""
+
+
 class Dry(NamedTuple):
     """What one context would take, in bytes."""
 
@@ -39,7 +43,7 @@ class DryRun:
     """One model, built by the engine from metadata alone."""
 
     def __init__(self, metadata: Metadata) -> None:
-        """Build the model. Raises ValueError where the engine refuses it."""
+        """Build the model. Raises EngineRefuses where the engine refuses it."""
         os.environ["GGML_NO_BACKTRACE"] = "1"  # an abort would start a debugger
         self.log = Log()
         self._base = ggml_library()
@@ -48,13 +52,13 @@ class DryRun:
         self._set_tensor = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(lambda _tensor, _data: None)
         self._model = self._built(metadata)
         if not self._model:
-            raise ValueError(self.log.cause())
+            raise EngineRefuses(self.log.cause())
 
     def context(self, plan: LoadPlan) -> Dry:
-        """Make and drop a context as planned. Raises ValueError where the engine refuses it."""
+        """Make and drop a context as planned. Raises EngineRefuses where the engine refuses it."""
         context = native.llama_init_from_model(self._model, context_params(plan))
         if not context:
-            raise ValueError(self.log.cause())
+            raise EngineRefuses(self.log.cause())
         _, state, compute = self._sizes(context)
         native.llama_free(context)
         return Dry(state, compute)

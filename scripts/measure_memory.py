@@ -10,14 +10,18 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from deploy.catalog.model import Cache, StateCurve
 from deploy.engine.load_plan import LoadPlan
 from deploy.fit.memory import CELL_STEP, state_bytes
+
+if TYPE_CHECKING:
+    from scripts.dry_run import DryRun
 
 OUT: Final = Path(__file__).resolve().parent / "data" / "memory_bounds.jsonl"
 BATCH_TOKENS: Final = LoadPlan(context_tokens=512).batch_tokens
@@ -31,7 +35,7 @@ Points = tuple[tuple[int, int], ...]
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """One way to keep the context; the engine allows q8_0 with flash attention only."""
+    """One way to keep the context; the engine allows values as q8_0 with flash attention only."""
 
     name: str
     plan: LoadPlan
@@ -42,6 +46,17 @@ SETTINGS: Final = (
     Setting("f16_without_flash", LoadPlan(context_tokens=0, flash_attention=False)),
     Setting("q8_0", LoadPlan(context_tokens=0, kv_type="q8_0")),
 )
+
+
+KEYS: Final = LoadPlan(context_tokens=0, kv_type="q8_0/f16", flash_attention=False)
+"""Another, which the engine refuses where keys and values are one."""
+
+
+class KeysBounds(msgspec.Struct, frozen=True):
+    """What a context takes with KEYS."""
+
+    state: StateCurve
+    compute: Points
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +70,8 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     q8_0: Points
     state_without_flash: StateCurve | None = None
     """Where it differs from the state with flash attention."""
+    keys_q8_0: KeysBounds | None = None
+    """None where the engine refuses it."""
 
 
 class CurveRow(msgspec.Struct, frozen=True):
@@ -122,31 +139,36 @@ def _line(first: tuple[int, int], last: tuple[int, int], tokens: int) -> float:
 
 def measure(row: CurveRow) -> Bounds:
     """All bounds of one model, and a check of its state. Raises ValueError where engine and facts disagree."""
-    from scripts.dry_run import DryRun
+    from scripts.dry_run import DryRun, EngineRefuses
 
     metadata, states = row.metadata, row.state
     if metadata is None or states is None or row.engine is None:
         raise ValueError("the facts have no dry run of it")
     dry = DryRun(metadata)
     longest = _longest(metadata)
+    tried = sorted({FIRST, longest} | {n for n in (768, 4096, longest - CELL_STEP) if FIRST <= n <= longest})
     found: dict[str, Points] = {}
     state_off: StateCurve | None = None
     for setting in SETTINGS:
         plan = setting.plan
-        found[setting.name] = points(
-            lambda tokens, plan=plan: dry.context(_at(plan, tokens)).compute,  # type: ignore[misc]
-            longest,
-            row.tolerance_bytes,
-        )
+        found[setting.name] = _compute_points(dry, plan, longest, row.tolerance_bytes)
         known = states["q8_0" if plan.kv_type == "q8_0" else "f16"]
-        tried = [tokens for tokens in (FIRST, 768, 4096, longest - CELL_STEP, longest) if FIRST <= tokens <= longest]
-        real = {tokens: dry.context(_at(plan, tokens)).state for tokens in sorted(set(tried))}
+        real = {tokens: dry.context(_at(plan, tokens)).state for tokens in tried}
         if all(state_bytes(known, n) == count for n, count in real.items()):
             continue
         if setting.name != "f16_without_flash":
             raise ValueError(f"state differs from the facts: {real}")
         state_off = _refit(known, real)
-    return Bounds(id=row.id, engine=row.engine, state_without_flash=state_off, **found)
+    keys = None
+    with suppress(EngineRefuses):
+        real = {tokens: dry.context(_at(KEYS, tokens)).state for tokens in tried}
+        compute = _compute_points(dry, KEYS, longest, row.tolerance_bytes)
+        keys = KeysBounds(_refit(states["f16"], real), compute)
+    return Bounds(id=row.id, engine=row.engine, state_without_flash=state_off, keys_q8_0=keys, **found)
+
+
+def _compute_points(dry: "DryRun", plan: LoadPlan, longest: int, tolerance_bytes: int) -> Points:
+    return points(lambda tokens: dry.context(_at(plan, tokens)).compute, longest, tolerance_bytes)
 
 
 def _refit(known: StateCurve, real: dict[int, int]) -> StateCurve:
@@ -166,7 +188,7 @@ def _refit(known: StateCurve, real: dict[int, int]) -> StateCurve:
     fitted = StateCurve(tuple(caches), known.recurrent_bytes)
     wrong = {n: count for n, count in real.items() if state_bytes(fitted, n) != count}
     if wrong:
-        raise ValueError(f"no formula for the state without flash attention: {real}")
+        raise ValueError(f"no formula for the state: {real}")
     return fitted
 
 

@@ -106,6 +106,13 @@ class ComputeCurve(msgspec.Struct, frozen=True, kw_only=True):
     """The engine allows it with flash attention only."""
 
 
+class KeysCurve(msgspec.Struct, frozen=True):
+    """Keys alone as q8_0, which the engine allows without flash attention where keys and values stand apart."""
+
+    state: StateCurve
+    compute: Points
+
+
 class MemoryCurve(msgspec.Struct, frozen=True, kw_only=True):
     """What the engine allocates beside the weights, as it reported in no_alloc dry runs.
 
@@ -118,6 +125,8 @@ class MemoryCurve(msgspec.Struct, frozen=True, kw_only=True):
     q8_0: StateCurve
     f16_without_flash: StateCurve | None = None
     """Where it differs: without flash attention the engine pads values of several widths to the widest."""
+    keys_q8_0: KeysCurve | None = None
+    """None where the engine refuses it."""
     compute: ComputeCurve
     output_bytes: int
     """One row: four bytes for each token of the vocabulary."""

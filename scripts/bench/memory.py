@@ -103,6 +103,8 @@ def plans(model: Model) -> Iterator[LoadPlan]:
         yield LoadPlan(context_tokens=context)
         yield LoadPlan(context_tokens=context, kv_type="q8_0")
         yield LoadPlan(context_tokens=context, flash_attention=False)
+        if model.memory.keys_q8_0 is not None:
+            yield LoadPlan(context_tokens=context, flash_attention=False, kv_type="q8_0/f16")
 
 
 def compare_dry(model: Model, metadata: dict[str, Any]) -> list[Deviation]:
@@ -128,9 +130,7 @@ def _deviation(model: Model, artifact: Artifact, plan: LoadPlan, dry: Any) -> De
 
 def setting(plan: LoadPlan) -> str:
     """How a plan keeps the context, in words."""
-    if plan.kv_type == "q8_0":
-        return "q8_0"
-    return "f16" if plan.flash_attention else "f16, no flash attention"
+    return plan.kv_type if plan.flash_attention else f"{plan.kv_type}, no flash attention"
 
 
 def dry(facts: Path) -> None:
@@ -156,7 +156,7 @@ def _apart(model_id: str, facts: Path) -> list[Deviation]:
 
 def _dry_text(found: Sequence[Deviation], models: int) -> str:
     rows = []
-    for name in ("f16", "q8_0", "f16, no flash attention"):
+    for name in dict.fromkeys(d.setting for d in found):
         shares = [100 * d.share for d in found if d.setting == name]
         rows.append([name, len(shares), f"{min(shares):.3f}", f"{statistics.median(shares):.3f}", f"{max(shares):.3f}"])
     worst = max(found, key=lambda d: d.share)
