@@ -13,7 +13,7 @@ from deploy.commands.resolve import resolve
 from deploy.commands.targets import CatalogueTarget, FileTarget, InstalledTarget, Target
 from deploy.engine.load_plan import LoadPlan
 from deploy.engine.protocol import Rehearsed
-from deploy.errors import ExitCode
+from deploy.errors import EngineFailed, ExitCode
 from deploy.fit.advice import Change, advise
 from deploy.fit.demand import Demand, demand_of_file
 from deploy.fit.fit import DEFAULT_MIN_DECODE_TOK_S, PoolUse, Verdict, Workload, fit, load_plan
@@ -224,16 +224,24 @@ def _best_way(
         ways(first.plan, demand, pool, found.threads, known),
         key=lambda way: (known.repeatable and divided(way), turn_s(way, demand, pool, found.threads, known)),
     )
-    tried = (*quick, *map(sparing, quick))
 
-    def memory(way: LoadPlan) -> MemoryPlan:
-        alike = way.flash_attention and not way.repack and way.speculation_tokens == first.plan.speculation_tokens
-        said = first.said if alike else context.engine.rehearse(own.paths, way)
+    def memory_of(said: Rehearsed, way: LoadPlan) -> MemoryPlan:
         return for_users(plan_memory_rehearsed(said, way, own.contents.shape), own.users)
 
-    found_ways = ((way, memory(way)) for way in tried)
-    fitting = next(((way, took) for way, took in found_ways if took.peak_bytes <= room_bytes(pool)), None)
-    return fitting or (tried[-1], memory(tried[-1]))
+    smallest = first.plan, memory_of(first.said, first.plan)
+    for way in (*quick, *map(sparing, quick)):
+        alike = way.flash_attention and not way.repack and way.speculation_tokens == first.plan.speculation_tokens
+        try:
+            said = first.said if alike else context.engine.rehearse(own.paths, way)
+        except EngineFailed:
+            if way.kv_type == first.plan.kv_type:
+                raise
+            continue  # keys and values of some architectures are one
+        memory = memory_of(said, way)
+        if memory.peak_bytes <= room_bytes(pool):
+            return way, memory
+        smallest = min(smallest, (way, memory), key=lambda tried: tried[1].peak_bytes)
+    return smallest
 
 
 def _judge(

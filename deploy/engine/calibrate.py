@@ -32,7 +32,7 @@ def measure(log: Log, request: Measure) -> Measured:
                 "Free memory, then try again.",
             )
         try:
-            bench = _Bench(model, context, request.plan.batch_tokens)
+            bench = Bench(model, context, request.plan.batch_tokens)
             timings = tuple(Timing(step=step, seconds=bench.time(step)) for step in request.steps)
         finally:
             native.llama_free(context)
@@ -46,10 +46,11 @@ def _graph_nodes(log: Log) -> int:
     return int(next(number for number in reversed(found[-1].groups()) if number)) if found else 0
 
 
-class _Bench:
+class Bench:
     """One context that is filled and rolled back as the steps want it."""
 
     def __init__(self, model: Any, context: Any, batch_tokens: int) -> None:
+        """Begin with nothing in memory."""
         self._context = context
         self._memory = native.llama_get_memory(context)
         self._tokens = native.llama_vocab_n_tokens(native.llama_model_get_vocab(model))

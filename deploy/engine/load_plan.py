@@ -9,13 +9,18 @@ RESERVED_ROWS: Final = 16
 everything behind them lies across the lines of the processor's cache, and prompts are read 4 to 9 % slower."""
 
 
+KvType = Literal["f16", "q8_0/f16", "q8_0"]
+"""How keys and values are kept; of two types the first is that of the keys. The engine takes q8_0 values with flash
+attention only."""
+
+
 class LoadPlan(msgspec.Struct, frozen=True, kw_only=True):
     """Exactly how a model is loaded. Made by fit, obeyed by the engine, kept with a session."""
 
     context_tokens: int
     batch_tokens: int = 512
     """Tokens that are read in one step, and the physical batch: the compute buffer grows with it."""
-    kv_type: Literal["f16", "q8_0"] = "f16"
+    kv_type: KvType = "f16"
     threads: int = 1
     flash_attention: bool = True
     load_mode: Literal["mmap", "read"] = "mmap"

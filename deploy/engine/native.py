@@ -10,8 +10,8 @@ import llama_cpp.llama_cpp as native
 
 from deploy.engine.load_plan import LoadPlan
 
-KV_TYPES: Final = {"f16": 1, "q8_0": 8}
-"""ggml type numbers (ggml.h)."""
+KV_TYPES: Final = {"f16": (1, 1), "q8_0/f16": (8, 1), "q8_0": (8, 8)}
+"""ggml type numbers (ggml.h) of keys and values."""
 WARNING: Final = 3
 """Log levels from here on say what went wrong (ggml.h: 3 warn, 4 error)."""
 MIB: Final = 1 << 20
@@ -172,7 +172,7 @@ def context_params(plan: LoadPlan, stop: StopFlag | None = None) -> Any:
     params.n_ctx = plan.context_tokens
     params.n_batch = params.n_ubatch = min(plan.batch_tokens, plan.context_tokens)
     params.n_threads = params.n_threads_batch = plan.threads
-    params.type_k = params.type_v = KV_TYPES[plan.kv_type]
+    params.type_k, params.type_v = KV_TYPES[plan.kv_type]
     params.flash_attn_type = (
         native.LLAMA_FLASH_ATTN_TYPE_ENABLED if plan.flash_attention else native.LLAMA_FLASH_ATTN_TYPE_DISABLED
     )

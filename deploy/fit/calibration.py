@@ -130,12 +130,12 @@ ANCHOR: Final = "Q4_K"
 TYPES: Final[tuple[tuple[Hold, str], ...]] = (
     ("plain", "Q6_K"),
     ("plain", "Q8_0"),
+    ("repacked", "Q4_K"),
     ("experts", "Q4_K"),
-    ("repacked", "Q4_0"),
     ("plain", "Q4_0"),
+    ("repacked", "Q4_0"),
     ("experts", "MXFP4"),
     ("plain", "F16"),
-    ("repacked", "Q4_K"),
     ("experts", "Q8_0"),
 )
 """The others are taken in proportion (reference.py)."""

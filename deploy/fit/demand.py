@@ -14,6 +14,8 @@ ASSUMED_NODES: Final = 1000
 ASSUMED_WIDTH: Final = 2048
 """Of a model whose graph is not known."""
 ASSUMED_HEAD_SIZE: Final = 128
+Q8_0_BLOCK: Final = BLOCK_OF["Q8_0"]
+"""Keys must be a multiple of it to be kept so."""
 
 
 class Mix(NamedTuple):
@@ -80,6 +82,8 @@ class Demand(NamedTuple):
     """All weights."""
     model_id: str = ""
     """Under which runs of it are remembered."""
+    keys_apart: bool = False
+    """Whether the engine can keep the keys in another type than the values."""
 
     @property
     def bytes(self) -> float:
@@ -119,6 +123,7 @@ def demand_of(model: Model, artifact: Artifact) -> Demand:
         key_width=round(model.memory.heads / work.queries_per_key * work.head_size),
         size_bytes=artifact.size_bytes,
         model_id=model.id,
+        keys_apart=model.memory.keys_q8_0 is not None,
     )
 
 
@@ -144,6 +149,7 @@ def demand_of_file(contents: ModelFile, label: str, state_bytes: int, context_to
         key_width=contents.head_count_kv * (contents.key_length or ASSUMED_HEAD_SIZE),
         size_bytes=contents.tensor_bytes,
         model_id=label,
+        keys_apart=contents.key_length > 0 and contents.key_length % Q8_0_BLOCK == 0,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from deploy.catalog.model import Artifact, Model
-from deploy.engine.load_plan import LoadPlan
+from deploy.engine.load_plan import KvType, LoadPlan
 from deploy.fit.demand import Demand, demand_of
 from deploy.fit.loading import ANSWER_TOKENS, PROMPT_TOKENS, divided, quickened, sparing, ways
 from deploy.fit.memory import MemoryPlan, for_users, plan_memory
@@ -108,7 +108,7 @@ def place(model: Model, artifact: Artifact, budget: Budget, workload: Workload) 
     return max(timed, key=lambda placed: _preference(*placed, repeatable=conditions.repeatable))
 
 
-def load_plan(context_tokens: int, pool: Pool, budget: Budget, *, kv_type: Literal["f16", "q8_0"] = "f16") -> LoadPlan:
+def load_plan(context_tokens: int, pool: Pool, budget: Budget, *, kv_type: KvType = "f16") -> LoadPlan:
     """How a model is loaded into a pool. Weights are mapped and not repacked, so that they stand in memory once."""
     return LoadPlan(
         context_tokens=context_tokens,
@@ -160,11 +160,11 @@ class _Tries:
 
     def first_that_fits(self, series: Sequence[Placement]) -> _Trial | None:
         """With a q8_0 cache only where nothing fits with a full one."""
-        kv_types: tuple[Literal["f16", "q8_0"], ...] = ("f16", "q8_0")
+        kv_types: tuple[KvType, ...] = ("f16", "q8_0")
         tries = (self.plain(placement, kv_type) for kv_type in kv_types for placement in series)
         return next((found for found in tries if found.fits), None)
 
-    def plain(self, placement: Placement, kv_type: Literal["f16", "q8_0"] = "f16") -> _Trial:
+    def plain(self, placement: Placement, kv_type: KvType = "f16") -> _Trial:
         """The plan that asks for least beside the weights."""
         return self.loaded(
             placement, load_plan(self._context_tokens, placement.shares[0].pool, self._budget, kv_type=kv_type)

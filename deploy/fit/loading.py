@@ -27,7 +27,8 @@ def ways(plan: LoadPlan, demand: Demand, pool: Pool, cores: int, conditions: Con
     """The plan with the best number of threads, and others that write or read so much faster that they may be worth it.
 
     Only a calibration tells what flash attention and repacked weights do on a processor. One without flash attention is
-    there too where answers must be repeatable: see `divided`.
+    there too where answers must be repeatable: see `divided`. Without it keys can be kept as q8_0, which changes the
+    chances of the next token as little as flash attention does (scripts/bench/cache.py).
     """
     plain = msgspec.structs.replace(plan, threads=best_threads(demand, pool, cores, plan, conditions))
     yield plain
@@ -41,9 +42,11 @@ def ways(plan: LoadPlan, demand: Demand, pool: Pool, cores: int, conditions: Con
     def seconds(tried: LoadPlan) -> float:
         return turn_s(tried, demand, pool, cores, conditions)
 
-    if conditions.repeatable or seconds(without) < FLASH_GAIN * seconds(plain):
-        yield without
-    for before in (plain, without):
+    keys = msgspec.structs.replace(without, kv_type="q8_0/f16")
+    for way in (without, keys) if demand.keys_apart else (without,):
+        if conditions.repeatable or seconds(way) < FLASH_GAIN * seconds(plain):
+            yield way
+    for before in (plain, without, keys) if demand.keys_apart else (plain, without):
         repacked = _repacked(before)
         if seconds(repacked) < REPACK_GAIN * seconds(before):
             yield repacked

@@ -159,10 +159,7 @@ def compute_bytes(curve: MemoryCurve, plan: LoadPlan) -> int:
     The dry runs had one row of output. The rows of a plan take the place of what the blocks needed before, and more of
     it only where they are larger than that: than all of the buffer at the shortest context, but for the inputs.
     """
-    if plan.kv_type == "q8_0":
-        points = curve.compute.q8_0
-    else:
-        points = curve.compute.f16 if plan.flash_attention else curve.compute.f16_without_flash
+    points = _compute(curve, plan)
     rows_bytes = plan.reserved_rows * curve.output_bytes + SHORT_INPUTS_BYTES
     return bound(points, plan.context_tokens) + max(0, rows_bytes - points[0][1])
 
@@ -228,7 +225,17 @@ def _rounded(cells: int) -> int:
 def _state(curve: MemoryCurve, plan: LoadPlan) -> StateCurve:
     if plan.kv_type == "q8_0":
         return curve.q8_0
+    if plan.kv_type == "q8_0/f16" and curve.keys_q8_0 is not None:
+        return curve.keys_q8_0.state
     return curve.f16 if plan.flash_attention else curve.f16_without_flash or curve.f16
+
+
+def _compute(curve: MemoryCurve, plan: LoadPlan) -> Points:
+    if plan.kv_type == "q8_0":
+        return curve.compute.q8_0
+    if plan.kv_type == "q8_0/f16" and curve.keys_q8_0 is not None:
+        return curve.keys_q8_0.compute
+    return curve.compute.f16 if plan.flash_attention else curve.compute.f16_without_flash
 
 
 def _shape_in_catalogue(curve: MemoryCurve, artifact: Artifact) -> Shape:

@@ -24,6 +24,10 @@ ESTIMATED_PREFILL_RANGE: Final = 3.5
 Q8_CACHE_RATIO: Final = 1.75
 """Attention with a q8_0 cache beside one with f16, both with flash attention: 1.6 at 2,048, 1.9 at 8,192 tokens on the
 machine that the reference rates come from."""
+KEYS_Q8_0_WRITE: Final = 0.97
+KEYS_Q8_0_READ: Final = 0.87
+"""Attention with keys alone as q8_0 beside one with f16, both without flash attention: on three shapes 0.9 to 1.06 when
+it writes, 0.8 to 0.91 when it reads (scripts/bench/attention.py)."""
 WRITE_ATTENTION: Final = 1.2
 """What attending takes in a whole model beside a small one, whose context lies in caches; found likewise."""
 READ_BESIDE: Final = 1.12
@@ -107,7 +111,8 @@ class Timing(NamedTuple):
         apart = min(1.0, self.demand.key_width / WIDE_KEYS)
         attention = apart * keys * it.write_key_s + queries * it.write_query_s + heads * it.write_head_s
         fixed = self._fixed_s + self.demand.attending_blocks * it.block_s
-        return (fixed + weights + WRITE_ATTENTION * attention * self._cache_ratio) * self.slowdown
+        attention *= self._cache_ratio(KEYS_Q8_0_WRITE)
+        return (fixed + weights + WRITE_ATTENTION * attention) * self.slowdown
 
     def read_s(self, tokens: int, depth_tokens: float = 0.0) -> float:
         """A prompt, in steps of the batch."""
@@ -116,7 +121,8 @@ class Timing(NamedTuple):
         _, queries, heads = self.demand.attended(depth_tokens + (tokens + batch) / 2)
         attention = tokens * (queries * self._attention.read_query_s + heads * self._attention.read_head_s)
         steps = -(-tokens // batch)
-        return (steps * self._fixed_s + READ_BESIDE * (weights + attention * self._cache_ratio)) * self.slowdown
+        attention *= self._cache_ratio(KEYS_Q8_0_READ)
+        return (steps * self._fixed_s + READ_BESIDE * (weights + attention)) * self.slowdown
 
     @property
     def _fixed_s(self) -> float:
@@ -124,12 +130,11 @@ class Timing(NamedTuple):
 
     @property
     def _attention(self) -> Attention:
-        flash = self.plan.flash_attention or self.plan.kv_type != "f16"
+        flash = self.plan.flash_attention or self.plan.kv_type == "q8_0"
         return self.rates.with_flash if flash else self.rates.without_flash
 
-    @property
-    def _cache_ratio(self) -> float:
-        return Q8_CACHE_RATIO if self.plan.kv_type == "q8_0" else 1.0
+    def _cache_ratio(self, of_keys: float) -> float:
+        return {"f16": 1.0, "q8_0/f16": of_keys, "q8_0": Q8_CACHE_RATIO}[self.plan.kv_type]
 
     def _throughput(self, part: Part, what: Literal["bytes_s", "operations_s"]) -> float:
         rates = self.rates

@@ -52,11 +52,12 @@ def bench(model: Path, options: Sequence[str], repetitions: int = 1) -> list[Ben
 
 def as_options(plan: LoadPlan) -> list[str]:
     """A plan in llama-bench's words."""
+    keys, _, values = plan.kv_type.partition("/")
     return [
         *("-t", str(plan.threads)),
         *("-fa", "on" if plan.flash_attention else "off"),
         *("--repack", str(int(plan.repack))),
         *("-lm", "mmap" if plan.load_mode == "mmap" else "none"),
-        *("-ctk", plan.kv_type, "-ctv", plan.kv_type),
+        *("-ctk", keys, "-ctv", values or keys),
         *("-ub", str(plan.batch_tokens)),
     ]

@@ -1,17 +1,23 @@
 """Planning one model: from the catalogue, from the store, from a file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from deploy.commands.install import InstallRequest, install
+from deploy.commands.pace import fingerprint, keep_calibration
 from deploy.commands.plan import plan
-from deploy.errors import ExitCode, Incomplete, InvalidModel, NotFound, NothingFits
+from deploy.engine.fake import FakeEngine
+from deploy.engine.load_plan import LoadPlan
+from deploy.engine.protocol import Rehearsed
+from deploy.errors import EngineFailed, ExitCode, Incomplete, InvalidModel, NotFound, NothingFits
 from deploy.fit.fit import Workload
 from deploy.fit.memory import MemoryPlan, Term
 from profiles.machine import Provenance
-from tests.support.gguf import tiny_model
+from tests.support.gguf import number, tiny_model
+from tests.support.pace import calibration
 from tests.support.world import GB, TINY, machine, model, sized, world
 
 
@@ -88,6 +94,27 @@ def test_a_tiny_room_for_an_own_file_is_too_large(tmp_path: Path) -> None:
     result = plan(world(tmp_path), str(file), Workload(min_decode_tok_s=10**6))
     assert result.exit_code == ExitCode.NOTHING_FITS
     assert "tok/s are asked for" in result.errors[0].message
+
+
+def test_a_way_that_the_engine_refuses_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys and values of some architectures are one: the plan is then one that keeps both alike."""
+    wide = tiny_model()
+    wide.settings["llama.attention.key_length"] = number("u32", 32)
+    here, file = world(tmp_path), wide.write(tmp_path / "own.gguf")
+    keep_calibration(here.paths, calibration(fingerprint(here.profile())))
+    gains = plan(here, str(file), Workload())
+    real = FakeEngine.rehearse
+
+    def refusing(self: FakeEngine, files: Sequence[Path], way: LoadPlan) -> Rehearsed:
+        if way.kv_type != "f16":
+            raise EngineFailed("The engine cannot create a context.", hint="Choose another model.")
+        return real(self, files, way)
+
+    monkeypatch.setattr(FakeEngine, "rehearse", refusing)
+    refused = plan(here, str(file), Workload())
+    assert gains.data is not None
+    assert refused.data is not None
+    assert (gains.data.plan.kv_type, refused.data.plan.kv_type) == ("q8_0/f16", "f16")
 
 
 def test_users_of_an_own_file_take_memory_and_turns(tmp_path: Path) -> None:

@@ -63,6 +63,8 @@ def test_a_plan_is_obeyed_to_the_letter() -> None:
     assert (params.n_ctx, params.n_batch, params.n_threads, params.type_k) == (300, 300, 3, 8)
     assert (params.n_ubatch, params.n_threads_batch, params.type_v, params.flash_attn_type) == (300, 3, 8, 1)
     assert (params.swa_full, params.n_outputs_max) == (False, 16)
+    keys = context_params(LoadPlan(context_tokens=300, kv_type="q8_0/f16", flash_attention=False))
+    assert (keys.type_k, keys.type_v, keys.flash_attn_type) == (8, 1, 0)
     other = context_params(LoadPlan(context_tokens=4096, batch_tokens=256, flash_attention=False, speculation_tokens=7))
     assert (other.n_batch, other.flash_attn_type, other.type_k, other.n_outputs_max) == (256, 0, 1, 16)
 

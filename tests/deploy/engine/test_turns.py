@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from deploy.engine.client import LlamaEngine, LlamaSession
-from deploy.engine.load_plan import LoadPlan
+from deploy.engine.load_plan import KvType, LoadPlan
 from deploy.engine.protocol import ChatMessage, Done, Generate, Sampling, Stats, Text
 from deploy.engine.speculate import EXACT, MOST_GUESSES
 from deploy.fit.loading import quickened_file
@@ -120,13 +120,14 @@ def test_a_text_that_repeats_itself(gemma3_path: Path, opened: Open) -> None:
     assert stats.speculation.right > 0.8 * stats.answer_tokens
 
 
-def test_without_flash_attention_the_number_of_threads_does_not_show(smollm2_path: Path, opened: Open) -> None:
+@pytest.mark.parametrize("kv_type", ["f16", "q8_0/f16"])
+def test_without_flash_attention_the_number_of_threads_does_not_show(
+    kv_type: KvType, smollm2_path: Path, opened: Open
+) -> None:
     """To the byte; with it, one thread and two round otherwise from 512 cells on."""
     asked = Generate(prompt=f"{STORY[:40]} {STORY} " * 5, max_tokens=60, sampling=Sampling(temperature=0.8, seed=1))
-    one, two = (
-        answer(opened(smollm2_path, LoadPlan(context_tokens=1024, threads=count, flash_attention=False)), asked)
-        for count in (1, 2)
-    )
+    plan = LoadPlan(context_tokens=1024, flash_attention=False, kv_type=kv_type)
+    one, two = (answer(opened(smollm2_path, msgspec.structs.replace(plan, threads=count)), asked) for count in (1, 2))
     assert one[1].prompt_tokens > 400
     assert one[0] == two[0]
 

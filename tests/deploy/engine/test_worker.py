@@ -19,7 +19,7 @@ import pytest
 
 from deploy.catalog import loader
 from deploy.engine.client import LlamaEngine, LlamaSession
-from deploy.engine.load_plan import LoadPlan
+from deploy.engine.load_plan import KvType, LoadPlan
 from deploy.engine.native import StopFlag
 from deploy.engine.protocol import ChatMessage, Done, Event, Generate, Reading, Sampling, Text
 from deploy.engine.wire import Channel
@@ -232,14 +232,19 @@ def test_what_cannot_be_asked_is_refused_with_a_sentence(
 @index
 @pytest.mark.parametrize(
     ("model_id", "path", "kv_type"),
-    [("smollm2-135m-instruct", "smollm2_path", "q8_0"), ("gemma-3-270m", "gemma3_path", "f16")],
+    [
+        ("smollm2-135m-instruct", "smollm2_path", "q8_0"),
+        ("smollm2-135m-instruct", "smollm2_path", "q8_0/f16"),
+        ("gemma-3-270m", "gemma3_path", "f16"),
+        ("gemma-3-270m", "gemma3_path", "q8_0/f16"),
+    ],
 )
 def test_memory_stays_within_the_plan(
-    model_id: str, path: str, kv_type: str, opened: Open, request: pytest.FixtureRequest
+    model_id: str, path: str, kv_type: KvType, opened: Open, request: pytest.FixtureRequest
 ) -> None:
     """Plan of the catalogue, rehearsal by the engine and real memory agree: nothing takes more than was promised."""
     file: Path = request.getfixturevalue(path)
-    plan = LoadPlan(context_tokens=2048, threads=1, kv_type=kv_type)  # type: ignore[arg-type]
+    plan = LoadPlan(context_tokens=2048, threads=1, kv_type=kv_type, flash_attention=kv_type != "q8_0/f16")
     model = next(model for model in loader.load().models if model.id == model_id)
     artifact = next(form for form in model.artifacts if form.files[0].name == file.name)
     planned = plan_memory(model, artifact, plan)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from deploy.catalog import loader
 from deploy.catalog.model import Cache, Model, StateCurve
-from deploy.engine.load_plan import LoadPlan
+from deploy.engine.load_plan import KvType, LoadPlan
 from deploy.engine.protocol import Rehearsed
 from deploy.fit.memory import plan_memory, plan_memory_rehearsed, state_bytes
 from profiles.machine import Provenance
@@ -60,10 +60,10 @@ def test_compressed_and_recurrent_state_is_counted() -> None:
     assert state_bytes(curve, 8192) == 10 * 2048 + 512 + 7
 
 
-@given(MODELS, CONTEXTS, st.sampled_from(["f16", "q8_0"]))
-def test_the_terms_add_up(known: Model, context: int, kv_type: str) -> None:
+@given(MODELS, CONTEXTS, st.sampled_from(["f16", "q8_0/f16", "q8_0"]))
+def test_the_terms_add_up(known: Model, context: int, kv_type: KvType) -> None:
     """The peak is their sum, and what cannot be given back is the peak without the mapped weights."""
-    plan = LoadPlan(context_tokens=context, kv_type=kv_type)  # type: ignore[arg-type]
+    plan = LoadPlan(context_tokens=context, kv_type=kv_type, flash_attention=kv_type != "q8_0/f16")
     memory = plan_memory(known, known.artifacts[0], plan)
     terms = {term.name: term.bytes for term in memory.terms}
     assert len(terms) == len(memory.terms)

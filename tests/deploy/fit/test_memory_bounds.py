@@ -53,6 +53,18 @@ def test_each_way_to_keep_the_context_has_its_own_bound(known: Model, context: i
         assert compute_bytes(curve, plan) == bound(points, context) + max(0, rows_bytes - points[0][1])
 
 
+def test_keys_alone_as_q8_0_take_a_quarter_less() -> None:
+    """32 numbers of a key are 34 bytes then instead of 64, and values stay; MLA keeps both as one, and cannot."""
+    known = next(model for model in SHIPPED.models if model.id == "qwen3-0.6b")
+    full = LoadPlan(context_tokens=4096, flash_attention=False)
+    smaller = msgspec.structs.replace(full, kv_type="q8_0/f16")
+    of_full, of_smaller = (plan_memory(known, known.artifacts[0], plan).terms[1].bytes for plan in (full, smaller))
+    assert of_smaller == of_full * (34 + 64) // 128
+    assert compute_bytes(known.memory, smaller) < 1.05 * compute_bytes(known.memory, full)
+    one = next(model for model in SHIPPED.models if model.id == "deepseek-coder-v2-lite-instruct")
+    assert one.memory.keys_q8_0 is None
+
+
 def test_the_state_without_flash_attention_is_the_padded_one() -> None:
     """Gemma 4 has values of two widths: without flash attention the engine pads the window's to the wider one."""
     known = next(model for model in SHIPPED.models if model.id == "gemma-4-e2b-it")

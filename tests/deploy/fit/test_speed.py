@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from deploy.catalog.model import Artifact, CataloguedFile
 from deploy.fit.demand import demand_of
-from deploy.fit.loading import ways
+from deploy.fit.loading import turn_s, ways
 from deploy.fit.speed import Conditions, best_threads, forecast
 from profiles.machine import Provenance
 from tests.support.pace import HOST, MODELS, PLAN, calibration, demand
@@ -102,6 +102,22 @@ def test_flash_attention_is_left_out_where_it_was_measured_to_be_slower() -> Non
     assert [way.flash_attention for way in ways(PLAN, known, HOST, 2, repeatable)] == [True, False]
     smaller = msgspec.structs.replace(PLAN, kv_type="q8_0")
     assert [way.flash_attention for way in ways(smaller, known, HOST, 2, CALIBRATED)] == [True]
+
+
+@pytest.mark.parametrize(("model_id", "apart"), [("qwen3-0.6b", True), ("deepseek-coder-v2-lite-instruct", False)])
+@pytest.mark.parametrize(("conditions", "known"), [(CALIBRATED, True), (Conditions(), False)])
+def test_without_flash_attention_keys_are_kept_as_q8_0_where_the_engine_can(
+    model_id: str, *, apart: bool, conditions: Conditions, known: bool
+) -> None:
+    """That way is quicker than the one with f16 keys; the engine refuses it where keys and values are one."""
+    found = list(ways(PLAN, demand(model_id), HOST, 2, conditions))
+    smaller = [way for way in found if way.kv_type == "q8_0/f16"]
+    assert bool(smaller) is (apart and known)
+    for way in smaller:
+        full = msgspec.structs.replace(way, kv_type="f16")
+        assert not way.flash_attention
+        assert full in found
+        assert turn_s(way, demand(model_id), HOST, 2, conditions) < turn_s(full, demand(model_id), HOST, 2, conditions)
 
 
 @pytest.mark.parametrize(("gain", "repacked"), [(1.0, False), (1.5, True)])
