@@ -7,7 +7,6 @@ without end meanwhile; several numbers, with commas, are taken one after the oth
 section is written from all of them.
 """
 
-import os
 import statistics
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,8 +15,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from deploy.commands.context import real_context
+from deploy.commands.pace import read_calibration
+from deploy.commands.plan import plan
 from deploy.engine.client import LlamaEngine
 from deploy.engine.load_plan import LoadPlan
+from deploy.fit.fit import Workload
+from deploy.fit.loading import sparing
 from scripts.bench.contention import busy
 from scripts.bench.engine import COUNTING, answer, prompt_of
 from scripts.bench.quiet import LIMIT, Disturbance
@@ -50,15 +54,24 @@ class Taken(msgspec.Struct, frozen=True):
     """Share of a core that programs other than the busy ones used meanwhile."""
 
 
-def plan(depth: int) -> LoadPlan:
-    """What measurement favours on processors: no flash attention. Threads give way by themselves."""
-    context = depth + PROMPT_TOKENS + ANSWER_TOKENS
-    return LoadPlan(context_tokens=context, threads=len(os.sched_getaffinity(0)), flash_attention=False)
+def chosen(model: Path, depth: int) -> LoadPlan:
+    """The plan that `landfast plan` chooses for the file, but without guesses.
+
+    Raises SystemExit where nothing was measured to choose by.
+    """
+    context = real_context(lambda _: None, offline=True)
+    if read_calibration(context.paths, context.profile()) is None:
+        raise SystemExit("This machine is not calibrated: run `landfast calibrate` first.")
+    tokens = depth + PROMPT_TOKENS + ANSWER_TOKENS
+    found = plan(context, str(model), Workload(context_tokens=tokens, min_decode_tok_s=0)).data
+    if found is None:
+        raise SystemExit(f"no plan for {model}")
+    return sparing(found.plan)
 
 
 def ours(model: Path, depth: int, loads: Sequence[int]) -> Iterator[Speeds]:
     """The sealed engine process, by the clock, beside one number of busy programs after the other."""
-    session = LlamaEngine().open([model], plan(depth), lambda _: None)
+    session = LlamaEngine().open([model], chosen(model, depth), lambda _: None)
     try:
         deep = prompt_of(session, depth) if depth else COUNTING
         answer(session, deep, 1, 0.0)
@@ -156,7 +169,10 @@ def write(record: Path) -> None:
     intro = (
         "`python -m scripts.bench.depth RECORD.jsonl MODEL.gguf DEPTH BUSY SIDE ...`: tokens per second after so many "
         "tokens of context, with so many other programs that never rest. llama-bench and llama-server are the ones "
-        "of the same build, without flags; ours is the sealed engine process without flash attention. "
+        "of the same build, without flags; ours is the sealed engine process with the plan that `landfast plan` "
+        "chooses on this machine, which was calibrated, and without guesses. At depth that is an f16 cache with "
+        "keys as q8_0, without flash attention; at the begin it is flash attention, and weights that are not "
+        "repacked, which read faster and write slower than the defaults' repacked ones. "
         f"{PROMPT_TOKENS} tokens read, {ANSWER_TOKENS} written; medians. Measurements in which other programs used "
         f"more than {LIMIT:.0%} of a core are left out."
     )
