@@ -55,10 +55,15 @@ def memory_path() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _ctrl_c_reaches_children() -> None:
-    """Undo what a shell does to background jobs: a process inherits that it ignores Ctrl-C, and so would ours."""
+def _signals_reach_children() -> None:
+    """Undo what a shell does to background jobs, and nohup: a process inherits what it ignores, and so would ours.
+
+    A handler is not inherited: the tests themselves go on when the terminal is closed.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda _number, _frame: None)
 
 
 @pytest.fixture(scope="session")
