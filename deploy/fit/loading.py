@@ -43,10 +43,11 @@ def ways(plan: LoadPlan, demand: Demand, pool: Pool, cores: int, conditions: Con
         return turn_s(tried, demand, pool, cores, conditions)
 
     keys = msgspec.structs.replace(without, kv_type="q8_0/f16")
-    for way in (without, keys) if demand.keys_apart else (without,):
+    flashless = (without, keys) if demand.keys_apart else (without,)
+    for way in flashless:
         if conditions.repeatable or seconds(way) < FLASH_GAIN * seconds(plain):
             yield way
-    for before in (plain, without, keys) if demand.keys_apart else (plain, without):
+    for before in (plain, *flashless):
         repacked = _repacked(before)
         if seconds(repacked) < REPACK_GAIN * seconds(before):
             yield repacked
